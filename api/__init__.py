@@ -1,0 +1,1 @@
+"""The front door: parse, authorize, dispatch or query, answer."""

@@ -1,0 +1,1 @@
+"""Who knows everyone: settings, wiring, processes, embedded servers."""

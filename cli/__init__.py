@@ -1,0 +1,1 @@
+"""The command line: an HTTP client of the API, and nothing more."""

@@ -1,0 +1,1 @@
+"""Counters shared by several processes: rate limits."""

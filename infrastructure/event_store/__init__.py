@@ -1,0 +1,104 @@
+"""The append-only log, as everybody above sees it.
+
+A *stream* is the history of one aggregate; its events carry versions 1, 2, 3, ... A *position* is
+an event's place in the one total order of the whole log: it grows, with gaps, and a reader who has
+seen position N will never meet a smaller one later.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from domain.kernel.errors import DomainError
+
+
+class Metadata(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Who did it, from where, and because of what. Never a secret, never a personal detail."""
+
+    actor: str = "system"
+    """Id of the person, key or worker that caused the event."""
+    team_id: str | None = None
+    address: str | None = None
+    """Network address the command came from."""
+    correlation_id: str | None = None
+    """Shared by everything that follows from one request; the request id."""
+    causation_id: str | None = None
+    """Id of the event that caused this one, when a process or worker reacted to it."""
+
+
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event, encoded, not yet stored."""
+
+    stream_id: str
+    version: int
+    topic: str
+    """Stable name and schema version: ``deployments.DeploymentScaled@1``."""
+    data: bytes
+    """The event as JSON, personal fields sealed."""
+    event_id: UUID
+    metadata: Metadata = Metadata()
+
+
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event as the log has it: immutable, the same bytes everywhere."""
+
+    position: int
+    stream_id: str
+    version: int
+    topic: str
+    data: bytes
+    event_id: UUID
+    metadata: Metadata
+    recorded_at: datetime
+
+
+class Conflict(DomainError):
+    """Somebody else appended to the stream first; load again and decide again."""
+
+
+class EventReader(Protocol):
+    """Reads the log in order."""
+
+    async def read_stream(self, stream_id: str, *, after: int = 0) -> Sequence[RecordedEvent]:
+        """Return one stream's events with a version greater than `after`, in order."""
+        ...
+
+    async def read_all(
+        self, *, after: int, up_to: int | None = None, limit: int
+    ) -> Sequence[RecordedEvent]:
+        """Return at most `limit` events with `after` < position <= `up_to`, in log order."""
+        ...
+
+    async def last_position(self) -> int:
+        """Return the position of the newest event, 0 for an empty log."""
+        ...
+
+
+class EventAppender(Protocol):
+    """Appends to the log: all events of one call are stored, or none."""
+
+    async def append(self, events: Sequence[NewEvent]) -> int:
+        """Store the events and return the last one's position; `Conflict` if a version exists."""
+        ...
+
+
+class Codec(Protocol):
+    """Turns stored bytes into today's event objects (upcasting on the way) and back."""
+
+    def encode(self, event: object) -> tuple[str, bytes]:
+        """Return the topic and the JSON bytes of an event."""
+        ...
+
+    def decode(self, topic: str, data: bytes) -> object:
+        """Return the event; raises `UnreadableEvent` for a topic or content nobody knows."""
+        ...
+
+
+class UnreadableEvent(DomainError):
+    """The stored event's type is unknown, or its content does not fit its type."""
+
+
+JsonObject = Mapping[str, object]

@@ -1,0 +1,1 @@
+"""What runs by itself: relay, projection runner, provisioner, process managers."""
