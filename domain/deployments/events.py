@@ -1,0 +1,100 @@
+"""The facts of a deployment's life, in the order they happen."""
+
+from datetime import datetime
+
+from domain.deployments.values import HealthCheck, RegistryAuth, Resources, Visibility
+from domain.kernel.events import Event, SealedText
+
+
+class DeploymentRequested(Event, frozen=True, kw_only=True):
+    """Somebody wants this image to run under this name."""
+
+    deployment_id: str
+    team_id: str
+    app_name: str
+    image: str
+    port: int
+    environment: dict[str, SealedText] = {}
+    replicas: int = 1
+    resources: Resources = Resources()
+    health_check: HealthCheck | None = None
+    registry_auth: RegistryAuth | None = None
+    visibility: Visibility = "private"
+    requested_by: str
+
+
+class DeploymentScaled(Event, frozen=True, kw_only=True):
+    """Another number of replicas is wanted."""
+
+    replicas: int
+    previously: int
+
+
+class DeploymentStopRequested(Event, frozen=True, kw_only=True):
+    """Nothing of it shall run, but it is kept."""
+
+
+class DeploymentStartRequested(Event, frozen=True, kw_only=True):
+    """It shall run again."""
+
+
+class DeploymentDeletionRequested(Event, frozen=True, kw_only=True):
+    """It shall disappear: first its containers, then its name."""
+
+
+class ReplicaStarted(Event, frozen=True, kw_only=True):
+    """A container or process of the deployment is there; it takes no requests yet."""
+
+    replica_id: str
+    revision: int
+    started_at: datetime | None = None
+    restarts: int = 0
+
+
+class ReplicaBecameReady(Event, frozen=True, kw_only=True):
+    """The replica passed its health check: requests may go to this address."""
+
+    replica_id: str
+    address: str
+    port: int
+
+
+class ReplicaBecameUnhealthy(Event, frozen=True, kw_only=True):
+    """The replica fails its health check: no more requests for it."""
+
+    replica_id: str
+    reason: str | None = None
+
+
+class ReplicaDraining(Event, frozen=True, kw_only=True):
+    """The replica will stop: no new requests for it, the running ones may end."""
+
+    replica_id: str
+
+
+class ReplicaStopped(Event, frozen=True, kw_only=True):
+    """The replica is gone."""
+
+    replica_id: str
+    exit_code: int | None = None
+    reason: str | None = None
+
+
+class DeploymentBecameHealthy(Event, frozen=True, kw_only=True):
+    """Every wanted replica is ready."""
+
+    ready: int
+
+
+class DeploymentFailed(Event, frozen=True, kw_only=True):
+    """The replicas cannot be kept up. The provisioner goes on trying."""
+
+    reason: str
+
+
+class DeploymentStopped(Event, frozen=True, kw_only=True):
+    """The last replica is gone, as wanted."""
+
+
+class DeploymentDeleted(Event, frozen=True, kw_only=True):
+    """The last replica is gone, and so is the deployment. Its name is free again."""

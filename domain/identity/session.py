@@ -1,0 +1,72 @@
+"""The rules of one sign-in."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from domain.identity.events import SessionEnded, SessionRefreshed, SessionStarted
+from domain.kernel.aggregates import Aggregate
+from domain.kernel.errors import NotAllowed
+from domain.kernel.events import Event
+
+GRACE = timedelta(seconds=10)
+"""How long the token before the last one is forgiven: its answer may have been lost on the way."""
+
+
+class SessionOver(NotAllowed):
+    """This session has ended; sign in again."""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """One person signed in from one place."""
+
+    session_id: str
+    user_id: str
+    refresh_hash: str
+    previous_hash: str | None = None
+    refreshed_at: datetime | None = None
+    expires_at: datetime
+    ended: bool = False
+
+    def refresh(self, *, presented_hash: str, next_hash: str, now: datetime) -> list[Event]:
+        """Replace the refresh token. A stolen one that comes back ends the whole session."""
+        if self.ended or now >= self.expires_at:
+            raise SessionOver
+        if presented_hash == self.refresh_hash:
+            return [SessionRefreshed(refresh_hash=next_hash, refreshed_at=now)]
+        if (
+            presented_hash == self.previous_hash
+            and self.refreshed_at is not None
+            and now - self.refreshed_at <= GRACE
+        ):
+            return [SessionRefreshed(refresh_hash=next_hash, refreshed_at=now)]
+        return [SessionEnded(reason="refresh token used twice")]
+
+    def end(self, *, reason: str) -> list[Event]:
+        """Sign out. Signing out twice changes nothing."""
+        return [] if self.ended else [SessionEnded(reason=reason)]
+
+
+def evolve(state: Session | None, event: Event) -> Session | None:
+    """Remember what happened to the session."""
+    match event:
+        case SessionStarted():
+            return Session(
+                session_id=event.session_id,
+                user_id=event.user_id,
+                refresh_hash=event.refresh_hash,
+                expires_at=event.expires_at,
+            )
+        case SessionRefreshed() if state is not None:
+            return msgspec.structs.replace(
+                state,
+                previous_hash=state.refresh_hash,
+                refresh_hash=event.refresh_hash,
+                refreshed_at=event.refreshed_at,
+            )
+        case SessionEnded() if state is not None:
+            return msgspec.structs.replace(state, ended=True)
+    return state
+
+
+SESSION = Aggregate(name="session", state=Session, evolve=evolve)

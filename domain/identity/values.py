@@ -1,0 +1,35 @@
+"""How names and addresses of people are written, and when two of them are the same."""
+
+import re
+import unicodedata
+
+from domain.kernel.errors import RuleViolated
+
+_USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{1,30})[a-z0-9]")
+
+RESERVED_USERNAMES = frozenset(
+    {"admin", "administrator", "api", "me", "null", "root", "support", "system", "tallyport"}
+)
+
+
+class InvalidUsername(RuleViolated):
+    """A username has 3 to 32 characters: a-z, 0-9, dot, hyphen, underscore inside."""
+
+
+class WeakPassword(RuleViolated):
+    """A password has 8 to 256 characters and is not one that everybody guesses first."""
+
+
+def username(text: str) -> str:
+    """Return the username in the one form it is kept in; raises `InvalidUsername`."""
+    name = unicodedata.normalize("NFKC", text).strip().casefold()
+    if _USERNAME.fullmatch(name) is None:
+        raise InvalidUsername
+    if name in RESERVED_USERNAMES:
+        raise InvalidUsername("This username is reserved.")
+    return name
+
+
+def email_identity(text: str) -> str:
+    """Return the form by which two spellings of an address count as the same."""
+    return unicodedata.normalize("NFKC", text).strip().casefold()
