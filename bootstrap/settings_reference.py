@@ -1,0 +1,88 @@
+"""Writes docs/settings.md and .env.example from the settings, or tells that they are stale.
+
+`python -m bootstrap.settings_reference --write` and `--check`, from the root of the checkout.
+"""
+
+import argparse
+import sys
+import textwrap
+from itertools import groupby
+from pathlib import Path
+
+from bootstrap.setting_kinds import Declaration
+from bootstrap.settings import declarations
+
+_REMAKE = "python -m bootstrap.settings_reference --write"
+_MARKDOWN_HEAD = f"""\
+# Settings
+
+All settings are environment variables; `bootstrap/settings.py` is the only place that reads them.
+An empty variable counts as not set. A value that cannot be used stops the start and is named;
+`tallyport check-settings` tells without starting anything.
+
+Written by `{_REMAKE}`."""
+_EXAMPLE_HEAD = f"""\
+# Copy to .env and fill in what docker-compose.yml needs; everything commented out has a default.
+# Written by: {_REMAKE}"""
+
+
+def markdown() -> str:
+    """Return docs/settings.md."""
+    parts = [_MARKDOWN_HEAD]
+    for heading, declared in _sections():
+        parts.append(
+            f"\n## {heading}\n\n| variable | value | default | meaning |\n| - | - | - | - |"
+        )
+        parts += [
+            f"| `{one.name}` | {one.kind.name} | {_default_cell(one)} | {one.meaning} |"
+            for one in declared
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def example() -> str:
+    """Return .env.example."""
+    parts = [_EXAMPLE_HEAD]
+    for heading, declared in _sections():
+        parts.append(f"\n# {heading}")
+        for one in declared:
+            parts.append(
+                "\n" + textwrap.fill(one.meaning, 98, initial_indent="# ", subsequent_indent="# ")
+            )
+            parts.append(f"#{one.name}={one.default}")
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Write the files, or exit with 1 if they are not what they should be."""
+    parser = argparse.ArgumentParser(description="The settings reference.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--write", action="store_true", help="write the files")
+    what.add_argument("--check", action="store_true", help="fail if they are stale")
+    arguments = parser.parse_args()
+    root = Path(__file__).resolve().parent.parent
+    stale = []
+    for name, text in (("docs/settings.md", markdown()), (".env.example", example())):
+        path = root / name
+        if path.is_file() and path.read_text() == text:
+            continue
+        stale.append(name)
+        if arguments.write:
+            path.write_text(text)
+    if stale and arguments.check:
+        sys.exit(f"Stale: {', '.join(stale)}. Run: {_REMAKE}")
+
+
+def _sections() -> list[tuple[str, list[Declaration]]]:
+    grouped = groupby(declarations(), key=lambda pair: pair[0])
+    return [(heading, [declared for _, declared in pairs]) for heading, pairs in grouped]
+
+
+def _default_cell(one: Declaration) -> str:
+    if one.default:
+        return f"`{one.default}`"
+    return one.shown_default.replace("<", "&lt;") or "empty"
+
+
+if __name__ == "__main__":
+    main()
