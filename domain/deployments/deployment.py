@@ -285,4 +285,4 @@ def _evolve_replica(state: Deployment, event: Event) -> Deployment | None:
     return msgspec.structs.replace(state, replicas={**state.replicas, event.replica_id: replica})
 
 
-DEPLOYMENT = Aggregate(name="deployment", state=Deployment, evolve=evolve)
+DEPLOYMENT = Aggregate(name="deployment", state=Deployment, evolve=evolve, snapshot_every=200)

@@ -20,6 +20,8 @@ class Aggregate(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     name: str
     state: type[State]
     evolve: Callable[[State | None, Event], State | None]
+    snapshot_every: int | None = None
+    """Keep a snapshot each so many events, for aggregates whose streams grow long."""
 
     def replay(self, events: Iterable[Event], start: State | None = None) -> State | None:
         """Return the state after the events."""

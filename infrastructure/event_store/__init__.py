@@ -5,7 +5,7 @@ an event's place in the one total order of the whole log: it grows, with gaps, a
 seen position N will never meet a smaller one later.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -59,6 +59,25 @@ class Conflict(DomainError):
     """Somebody else appended to the stream first; load again and decide again."""
 
 
+class Repeated(DomainError):
+    """This idempotency key was used already: its command took effect then."""
+
+
+class StoreUnavailable(DomainError):
+    """The event store cannot be reached. Nothing may be assumed about the last append."""
+
+
+class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered, in the append's own transaction, so that a repeat has one effect."""
+
+    key: bytes
+    """Keyed hash of caller, route and the client's key."""
+    fingerprint: bytes
+    """Hash of the request's body."""
+    answer: bytes
+    """The answer to give again, sealed."""
+
+
 class EventReader(Protocol):
     """Reads the log in order."""
 
@@ -80,8 +99,14 @@ class EventReader(Protocol):
 class EventAppender(Protocol):
     """Appends to the log: all events of one call are stored, or none."""
 
-    async def append(self, events: Sequence[NewEvent]) -> int:
-        """Store the events and return the last one's position; `Conflict` if a version exists."""
+    async def append(
+        self, events: Sequence[NewEvent], *, idempotency: Idempotency | None = None
+    ) -> int:
+        """Store the events and return the last one's position.
+
+        Raises `Conflict` if a version exists, `Repeated` if the idempotency key does,
+        `StoreUnavailable` if the store cannot be reached.
+        """
         ...
 
 
@@ -99,6 +124,3 @@ class Codec(Protocol):
 
 class UnreadableEvent(DomainError):
     """The stored event's type is unknown, or its content does not fit its type."""
-
-
-JsonObject = Mapping[str, object]

@@ -1,0 +1,289 @@
+"""The bus: runs a command's handler, appends what it decided, once.
+
+It retries on a conflict (somebody appended to the same stream first: load again, decide again), and
+it makes a repeat harmless: the answer to a command with an idempotency key is stored in the same
+transaction as its events, so a repeat finds either both or neither.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
+
+import msgspec
+import structlog
+
+from commands.work import Actor, Loaded, Work
+from domain.kernel.aggregates import Aggregate
+from domain.kernel.errors import DomainError
+from domain.kernel.events import Event
+from infrastructure.event_store import (
+    Conflict,
+    Idempotency,
+    Metadata,
+    NewEvent,
+    RecordedEvent,
+)
+from infrastructure.passwords import Passwords
+from infrastructure.sealing import Vault
+
+State = TypeVar("State", bound=msgspec.Struct)
+
+ATTEMPTS_MAX = 12
+STATES_MAX = 20_000
+
+Handler = Callable[[Any, Work], Awaitable[Any]]
+Handlers = Mapping[type[msgspec.Struct], Handler]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that somebody wants. Imperative, and may be refused."""
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a command comes from."""
+
+    actor: Actor
+    address: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    idempotency: Callable[[Any], Idempotency] | None = None
+    """Makes of the handler's result what is to be remembered for a repeat."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What came of a command: the handler's result, and the log's position that includes it."""
+
+    result: Any
+    position: int
+
+
+class Busy(DomainError):
+    """Too many people are changing this at the same time; try again."""
+
+
+class Store(Protocol):
+    """What the bus needs of the event store."""
+
+    async def append(
+        self, events: list[NewEvent], *, idempotency: Idempotency | None = None
+    ) -> int:
+        """Append all or nothing."""
+        ...
+
+    async def read_stream(self, stream_id: str, *, after: int = 0) -> "list[RecordedEvent]":
+        """Return a stream's events."""
+        ...
+
+    async def last_position(self) -> int:
+        """Return the newest position."""
+        ...
+
+    async def load_snapshot(self, stream_id: str, schema: str) -> tuple[int, bytes] | None:
+        """Return the newest snapshot."""
+        ...
+
+    async def save_snapshot(self, stream_id: str, schema: str, version: int, state: bytes) -> None:
+        """Keep a snapshot."""
+        ...
+
+
+class BatchCodec(Protocol):
+    """What the bus needs of the codec."""
+
+    async def encode_all(self, events: list[Event]) -> list[tuple[str, bytes]]:
+        """Encode."""
+        ...
+
+    async def decode_all(self, events: "list[RecordedEvent]") -> list[object]:
+        """Decode."""
+        ...
+
+
+class Bus:
+    """Dispatches commands. One per process; safe for any number of coroutines."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        codec: BatchCodec,
+        vault: Vault,
+        passwords: Passwords,
+        handlers: Handlers,
+        claim_secret: bytes,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._codec = codec
+        self._vault = vault
+        self._passwords = passwords
+        self._handlers = handlers
+        self._claim_secret = claim_secret
+        self._clock = clock
+        self._states = StateCache(STATES_MAX)
+
+    async def dispatch(self, command: Command, context: Context) -> Receipt:
+        """Run the command; raises what the handler refuses with.
+
+        Also `Repeated` when the idempotency key was used before, `Busy` after `ATTEMPTS_MAX`
+        conflicts, `StoreUnavailable`.
+        """
+        handler = self._handlers[type(command)]
+        fresh = False
+        for attempt in range(ATTEMPTS_MAX):
+            work = self._work(context.actor, fresh=fresh)
+            try:
+                result = await handler(command, work)
+            except DomainError:
+                if not work.used_a_cached_state:
+                    raise
+                fresh = True
+                continue
+            if not work.changes and work.used_a_cached_state:
+                fresh = True
+                continue
+            try:
+                return Receipt(result, await self._append(work, context, result))
+            except Conflict:
+                fresh = True
+                await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311
+        raise Busy
+
+    async def load(
+        self, aggregate: Aggregate[State], stream_id: str, *, fresh: bool
+    ) -> Loaded[State]:
+        """Return an aggregate: from memory, or from its snapshot and the events after it."""
+        if not fresh and (known := self._states.get(stream_id)) is not None:
+            return Loaded(aggregate, stream_id, known[0], known[1], cached=True)  # type: ignore[arg-type]
+        state, version = await self._snapshot(aggregate, stream_id)
+        recorded = await self._store.read_stream(stream_id, after=version)
+        for event in await self._codec.decode_all(recorded):
+            if isinstance(event, Exception):
+                raise event
+            state = aggregate.evolve(state, event)  # type: ignore[arg-type] # by catalogue
+        if recorded:
+            version = recorded[-1].version
+        if state is not None:
+            self._states.put(stream_id, state, version)
+        return Loaded(aggregate, stream_id, state, version)
+
+    def _work(self, actor: Actor, *, fresh: bool) -> Work:
+        return Work(
+            repository=self,
+            actor=actor,
+            now=self._clock(),
+            vault=self._vault,
+            passwords=self._passwords,
+            claim_stream=self._claim_stream,
+            fresh=fresh,
+        )
+
+    def _claim_stream(self, scope: str, value: str) -> str:
+        digest = hmac.new(self._claim_secret, f"{scope}\0{value}".encode(), hashlib.sha256)
+        return f"claim-{digest.hexdigest()[:40]}"
+
+    async def _append(self, work: Work, context: Context, result: object) -> int:
+        changes = work.changes
+        if not changes:
+            return await self._store.last_position()
+        metadata = Metadata(
+            actor=context.actor.id,
+            team_id=context.actor.team_ids[0] if context.actor.team_ids else None,
+            address=context.address,
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+        )
+        encoded = iter(await self._codec.encode_all([e for c in changes for e in c.recorded]))
+        new_events = []
+        for change in changes:
+            for number in range(1, len(change.recorded) + 1):
+                topic, data = next(encoded)
+                new_events.append(
+                    NewEvent(
+                        stream_id=change.stream_id,
+                        version=change.version + number,
+                        topic=topic,
+                        data=data,
+                        event_id=uuid4(),
+                        metadata=metadata,
+                    )
+                )
+        idempotency = context.idempotency(result) if context.idempotency is not None else None
+        try:
+            position = await self._store.append(new_events, idempotency=idempotency)
+        except Exception:
+            for change in changes:
+                self._states.drop(change.stream_id)
+            raise
+        for change in changes:
+            await self._remember(change)
+        return position
+
+    async def _remember(self, change: Loaded[msgspec.Struct]) -> None:
+        version = change.version + len(change.recorded)
+        if change.state is not None:
+            self._states.put(change.stream_id, change.state, version)
+        every = change.aggregate.snapshot_every
+        if every is None or change.version // every == version // every:
+            return
+        try:
+            await self._store.save_snapshot(
+                change.stream_id,
+                schema_of(change.aggregate),
+                version,
+                msgspec.json.encode(change.state),
+            )
+        except Exception as error:  # noqa: BLE001 - a snapshot is only a cache; the append is done
+            structlog.get_logger().warning("snapshot not kept", error=str(error))
+
+    async def _snapshot(
+        self, aggregate: Aggregate[State], stream_id: str
+    ) -> tuple[State | None, int]:
+        if aggregate.snapshot_every is None:
+            return None, 0
+        snapshot = await self._store.load_snapshot(stream_id, schema_of(aggregate))
+        if snapshot is None:
+            return None, 0
+        version, state = snapshot
+        return msgspec.json.decode(state, type=aggregate.state), version
+
+
+class StateCache:
+    """The states used last. Immutable, so they are shared without copying."""
+
+    def __init__(self, size_max: int) -> None:
+        self._size_max = size_max
+        self._states: OrderedDict[str, tuple[msgspec.Struct, int]] = OrderedDict()
+
+    def get(self, stream_id: str) -> tuple[msgspec.Struct, int] | None:
+        """Return state and version."""
+        found = self._states.get(stream_id)
+        if found is not None:
+            self._states.move_to_end(stream_id)
+        return found
+
+    def put(self, stream_id: str, state: msgspec.Struct, version: int) -> None:
+        """Keep a state unless a newer one is there."""
+        found = self._states.get(stream_id)
+        if found is not None and found[1] > version:
+            return
+        self._states[stream_id] = (state, version)
+        self._states.move_to_end(stream_id)
+        while len(self._states) > self._size_max:
+            self._states.popitem(last=False)
+
+    def drop(self, stream_id: str) -> None:
+        """Forget a state that turned out to be old."""
+        self._states.pop(stream_id, None)
+
+
+def schema_of(aggregate: Aggregate[State]) -> str:
+    """Return what changes when the shape of the state does: then old snapshots are not read."""
+    shape = msgspec.json.encode(msgspec.json.schema(aggregate.state))
+    return f"{aggregate.name}:{hashlib.sha256(shape).hexdigest()[:16]}"

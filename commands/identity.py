@@ -1,0 +1,176 @@
+"""Join, sign in, stay signed in, sign out."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+import msgspec
+
+from commands.bus import Command, Handlers
+from commands.work import Work
+from domain.identity.events import SessionStarted, UserRegistered
+from domain.identity.session import SESSION, SessionOver
+from domain.identity.user import USER
+from domain.identity.values import email_identity, username
+from domain.kernel.errors import AlreadyTaken, DomainError
+
+SESSION_LIFETIME = timedelta(days=30)
+
+
+class UsernameTaken(AlreadyTaken):
+    """This username belongs to somebody else."""
+
+
+class EmailTaken(AlreadyTaken):
+    """There is an account with this e-mail address already."""
+
+
+class WrongCredentials(DomainError):
+    """E-mail address or password is wrong."""
+
+
+class RegisterUser(Command, frozen=True, kw_only=True):
+    """Let a person join."""
+
+    username: str
+    email: str
+    password: str
+
+
+class SignIn(Command, frozen=True, kw_only=True):
+    """Start a session for whoever knows the password."""
+
+    email: str
+    password: str
+
+
+class RefreshSession(Command, frozen=True, kw_only=True):
+    """Exchange a refresh token for the next one."""
+
+    refresh_token: str
+
+
+class EndSession(Command, frozen=True, kw_only=True):
+    """Sign out."""
+
+    session_id: str
+    reason: str = "signed out"
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """The new account."""
+
+    user_id: str
+    team_id: str
+    username: str
+    email: str
+    created_at: datetime
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    """A session and the only sight of its refresh token."""
+
+    session_id: str
+    refresh_token: str
+    user_id: str
+    username: str
+    email: str
+
+
+async def register_user(command: RegisterUser, work: Work) -> Registered:
+    """Make the account, its key and its personal team's; own the username and the address."""
+    name = username(command.username)
+    user_id = work.new_id("usr")
+    team_id = f"org-{user_id.removeprefix('usr-')}"
+    await work.claim("username", name, owner_id=user_id, taken=UsernameTaken())
+    await work.claim("email", email_identity(command.email), owner_id=user_id, taken=EmailTaken())
+    password_hash = await work.passwords.hash(command.password)
+    await work.vault.create(user_id)
+    await work.vault.create(team_id)
+    user = work.create(USER, user_id)
+    work.record(
+        user,
+        [
+            UserRegistered(
+                user_id=user_id,
+                team_id=team_id,
+                username=name,
+                email=command.email.strip(),
+                password_hash=password_hash,
+            )
+        ],
+    )
+    return Registered(user_id, team_id, name, command.email.strip(), work.now)
+
+
+async def sign_in(command: SignIn, work: Work) -> SignedIn:
+    """Start a session; an unknown address and a wrong password get the same answer as slowly."""
+    user_id = await work.owner_of("email", email_identity(command.email))
+    user = (await work.load(USER, user_id)).state if user_id is not None else None
+    kept = user.password_hash if user is not None else None
+    if not await work.passwords.verify(command.password, kept) or user is None:
+        raise WrongCredentials
+    session_id = work.new_id("ses")
+    token = _new_refresh_token(session_id)
+    session = work.create(SESSION, session_id)
+    work.record(
+        session,
+        [
+            SessionStarted(
+                session_id=session_id,
+                user_id=user.user_id,
+                refresh_hash=_hash(token),
+                expires_at=work.now + SESSION_LIFETIME,
+            )
+        ],
+    )
+    return SignedIn(session_id, token, user.user_id, user.username, user.email)
+
+
+async def refresh_session(command: RefreshSession, work: Work) -> SignedIn:
+    """Give the next refresh token. A used one that comes back ends the session."""
+    session_id = command.refresh_token.partition(".")[0]
+    session = await work.load(SESSION, session_id)
+    if session.state is None or not _was_issued(command.refresh_token):
+        raise WrongCredentials
+    token = _new_refresh_token(session_id)
+    events = session.state.refresh(
+        presented_hash=_hash(command.refresh_token), next_hash=_hash(token), now=work.now
+    )
+    work.record(session, events)
+    user = (await work.load(USER, session.state.user_id)).present
+    return SignedIn(
+        session_id,
+        "" if session.present.ended else token,
+        user.user_id,
+        user.username,
+        user.email,
+    )
+
+
+async def end_session(command: EndSession, work: Work) -> None:
+    """End a session. Ending it twice changes nothing."""
+    session = await work.load(SESSION, command.session_id)
+    if session.present.user_id != work.actor.user_id:
+        raise SessionOver
+    work.record(session, session.present.end(reason=command.reason))
+
+
+HANDLERS: Handlers = {
+    RegisterUser: register_user,
+    SignIn: sign_in,
+    RefreshSession: refresh_session,
+    EndSession: end_session,
+}
+
+
+def _new_refresh_token(session_id: str) -> str:
+    return f"{session_id}.{secrets.token_urlsafe(32)}"
+
+
+def _was_issued(token: str) -> bool:
+    return len(token.partition(".")[2]) >= 40  # noqa: PLR2004 - 32 bytes are 43 characters
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

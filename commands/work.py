@@ -1,0 +1,164 @@
+"""One command's work: what it loaded, what it decided, and for whom.
+
+A handler loads aggregates, lets them decide and records their events here. Nothing is stored until
+the bus appends everything at once, so a handler may be run again from the start at any time.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from domain.kernel.aggregates import CLAIM, Aggregate
+from domain.kernel.errors import AlreadyTaken, NotAllowed, NotFound
+from domain.kernel.events import Event, ValueClaimed, ValueReleased
+from domain.kernel.ids import ALPHABET, LENGTH
+from infrastructure.passwords import Passwords
+from infrastructure.sealing import Vault
+
+State = TypeVar("State", bound=msgspec.Struct)
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wants it."""
+
+    id: str
+    """Id of the person's user or of the key, or the name of a worker."""
+    user_id: str | None = None
+    team_ids: tuple[str, ...] = ()
+    scopes: frozenset[str] | None = None
+    """What a key may do. None for a person, who may do everything in their own teams."""
+
+    def holds(self, scope: str) -> bool:
+        """Tell whether the actor's key, if it is one, was given this scope."""
+        return self.scopes is None or scope in self.scopes or "admin:*" in self.scopes
+
+    def must_hold(self, scope: str) -> None:
+        """Raise `NotAllowed` unless the actor holds the scope."""
+        if not self.holds(scope):
+            raise NotAllowed(f"This needs the scope {scope!r}.", scope=scope)
+
+
+NOBODY = Actor(id="anonymous")
+
+
+class Loaded(msgspec.Struct, Generic[State]):
+    """One aggregate as the log has it now."""
+
+    aggregate: Aggregate[State]
+    stream_id: str
+    state: State | None
+    version: int
+    cached: bool = False
+    recorded: list[Event] = []
+
+    @property
+    def present(self) -> State:
+        """The state of something that must exist; raises `NotFound`."""
+        if self.state is None:
+            raise NotFound
+        return self.state
+
+
+class Repository(Protocol):
+    """Loads aggregates."""
+
+    async def load(
+        self, aggregate: Aggregate[State], stream_id: str, *, fresh: bool
+    ) -> Loaded[State]:
+        """Return the aggregate; `fresh` asks the log itself even when a state is cached."""
+        ...
+
+
+class Work:
+    """Everything one run of a handler sees and says."""
+
+    def __init__(
+        self,
+        *,
+        repository: Repository,
+        actor: Actor,
+        now: datetime,
+        vault: Vault,
+        passwords: Passwords,
+        claim_stream: "ClaimStream",
+        fresh: bool,
+    ) -> None:
+        self.actor = actor
+        self.now = now
+        self.vault = vault
+        self.passwords = passwords
+        self._repository = repository
+        self._claim_stream = claim_stream
+        self._fresh = fresh
+        self._loaded: dict[str, Loaded[msgspec.Struct]] = {}
+
+    @property
+    def changes(self) -> list[Loaded[msgspec.Struct]]:
+        """The aggregates that recorded something, in the order they were loaded."""
+        return [loaded for loaded in self._loaded.values() if loaded.recorded]
+
+    @property
+    def used_a_cached_state(self) -> bool:
+        """Whether the decision may rest on a state that is out of date."""
+        return any(loaded.cached for loaded in self._loaded.values())
+
+    async def load(self, aggregate: Aggregate[State], stream_id: str) -> Loaded[State]:
+        """Return an aggregate, existing or not; the same object each time it is asked for."""
+        known = self._loaded.get(stream_id)
+        if known is not None:
+            return known  # type: ignore[return-value] # states are invariant
+        loaded = await self._repository.load(aggregate, stream_id, fresh=self._fresh)
+        self._loaded[stream_id] = loaded  # type: ignore[assignment] # states are invariant
+        return loaded
+
+    def create(self, aggregate: Aggregate[State], stream_id: str) -> Loaded[State]:
+        """Return an aggregate under a new id: nothing can be there yet, so nothing is read."""
+        loaded = Loaded(aggregate, stream_id, None, 0)
+        self._loaded[stream_id] = loaded  # type: ignore[assignment] # states are invariant
+        return loaded
+
+    def record(self, loaded: Loaded[State], events: Sequence[Event]) -> None:
+        """Remember what was decided, to be appended when the handler is done."""
+        loaded.recorded.extend(events)
+        loaded.state = loaded.aggregate.replay(events, loaded.state)
+
+    async def claim(self, scope: str, value: str, *, owner_id: str, taken: AlreadyTaken) -> None:
+        """Make a unique value the owner's; raises `taken` when it is somebody else's."""
+        claim = await self.load(CLAIM, self._claim_stream(scope, value))
+        owner = claim.state.owner_id if claim.state is not None else None
+        if owner == owner_id:
+            return
+        if owner is not None:
+            raise taken
+        self.record(claim, [ValueClaimed(scope=scope, owner_id=owner_id)])
+
+    async def release(self, scope: str, value: str, *, owner_id: str) -> None:
+        """Give a unique value up, if it is the owner's."""
+        claim = await self.load(CLAIM, self._claim_stream(scope, value))
+        if claim.state is not None and claim.state.owner_id == owner_id:
+            self.record(claim, [ValueReleased(scope=scope, owner_id=owner_id)])
+
+    async def owner_of(self, scope: str, value: str) -> str | None:
+        """Return who owns a unique value."""
+        claim = await self.load(CLAIM, self._claim_stream(scope, value))
+        return claim.state.owner_id if claim.state is not None else None
+
+    def must_see(self, team_id: str) -> None:
+        """Raise `NotFound` for another team's things: even their existence is not told."""
+        if team_id not in self.actor.team_ids:
+            raise NotFound
+
+    def new_id(self, prefix: str) -> str:
+        """Return a new random id."""
+        return prefix + "-" + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+
+
+class ClaimStream(Protocol):
+    """Names the stream of a unique value without giving the value away."""
+
+    def __call__(self, scope: str, value: str) -> str:
+        """Return the id of the stream."""
+        ...

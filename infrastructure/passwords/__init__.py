@@ -1,0 +1,15 @@
+"""Passwords: turned into something from which they cannot be read back."""
+
+from typing import Protocol
+
+
+class Passwords(Protocol):
+    """Hashes and verifies; slow on purpose, so bounded and off the event loop."""
+
+    async def hash(self, password: str) -> str:
+        """Return the hash to keep; raises `Busy` when too many wait already."""
+        ...
+
+    async def verify(self, password: str, kept: str | None) -> bool:
+        """Tell whether it is the right one. With `kept` None it takes as long, and is False."""
+        ...

@@ -1,0 +1,74 @@
+"""Argon2id (RFC 9106), a few at a time.
+
+A flood of sign-ins queues here and nowhere else: at most `parallel` hashes run, at most
+`waiting_max` wait, the next one is told to come back.
+"""
+
+import asyncio
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+
+from domain.kernel.errors import LimitReached
+
+Result = TypeVar("Result")
+
+
+class Busy(LimitReached):
+    """Too many people are signing in at this moment; try again in a few seconds."""
+
+
+class Argon2Passwords:
+    """Hashes with the given memory (KiB), passes and lanes."""
+
+    def __init__(
+        self,
+        *,
+        memory_kib: int,
+        passes: int,
+        lanes: int,
+        parallel: int = 2,
+        waiting_max: int = 50,
+    ) -> None:
+        self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
+        self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="argon2")
+        self._inside = 0
+        self._inside_max = parallel + waiting_max
+        self._nobody = self._hasher.hash("the password of nobody")
+
+    async def hash(self, password: str) -> str:
+        """Return the PHC string; raises `Busy`."""
+        return await self._run(self._hasher.hash, _normal(password))
+
+    async def verify(self, password: str, kept: str | None) -> bool:
+        """Tell whether it is the right one, in the same time for nobody's; raises `Busy`."""
+        return await self._run(self._matches, _normal(password), kept)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _matches(self, password: str, kept: str | None) -> bool:
+        try:
+            self._hasher.verify(kept or self._nobody, password)
+        except (VerifyMismatchError, InvalidHashError):
+            return False
+        return kept is not None
+
+    async def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
+        if self._inside >= self._inside_max:
+            raise Busy
+        self._inside += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, work, *arguments)
+        finally:
+            self._inside -= 1
+
+
+def _normal(password: str) -> str:
+    return unicodedata.normalize("NFC", password)
