@@ -22,9 +22,24 @@ An empty variable counts as not set. A value that cannot be used stops the start
 
 Written by `{_REMAKE}`."""
 _EXAMPLE_HEAD = f"""\
-# Copy to .env and fill in what docker-compose.yml needs; everything commented out has a default.
-# Written by: {_REMAKE}"""
+# The environment of docker-compose.yml: copy to .env and fill in the first section.
+# Written by: {_REMAKE}
 
+# Needed by docker-compose.yml
+
+# Passwords that only the containers use; `openssl rand -hex 24` makes one.
+POSTGRES_PASSWORD=
+POSTGRES_APP_PASSWORD=
+CLICKHOUSE_PASSWORD=
+REDIS_PASSWORD=
+
+# The group that may use Docker's socket: `stat --format %g /var/run/docker.sock`.
+DOCKER_GID=
+
+# See below; the signing key as one line: `openssl genpkey -algorithm ed25519 | awk 1 ORS='\\\\n'`.
+TALLYPORT_SECRET_KEY=
+TALLYPORT_SIGNING_KEY=
+"""
 
 def markdown() -> str:
     """Return docs/settings.md."""

@@ -1,6 +1,7 @@
 """The settings: defaults, every way a value can be wrong, and the two generated files."""
 
 import base64
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -157,8 +158,8 @@ def test_the_reference_and_the_example_are_fresh() -> None:
 
 
 def test_the_example_with_every_line_uncommented_gives_the_defaults() -> None:
-    lines = [line[1:] for line in settings_reference.example().splitlines()]
-    environ = dict(line.split("=", 1) for line in lines if line.split("=")[0].isupper())
+    text = settings_reference.example()
+    environ = dict(re.findall(r"^#?(TALLYPORT_[A-Z0-9_]+|DOCKER_HOST)=(.*)$", text, re.MULTILINE))
 
     assert len(environ) == len(list(declarations()))
     assert load(environ) == load({})
