@@ -1,0 +1,291 @@
+"""Runs replicas as containers of a Docker engine.
+
+Names and labels make every step repeatable: the container of a replica has one possible name, so a
+second attempt meets the first. On Linux a replica is reached at its container's address, which
+needs no published port and works on networks that lead nowhere else; where the engine runs in a
+virtual machine (Docker Desktop) a port on 127.0.0.1 is published instead.
+"""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import docker
+import httpx
+import msgspec
+import requests
+import structlog
+from docker.errors import APIError, DockerException, NotFound
+
+from infrastructure.containers import (
+    ActualReplica,
+    Catalogue,
+    EngineUnavailable,
+    LogLine,
+    LogPosition,
+    ReplicaSpec,
+    StartFailed,
+)
+from infrastructure.containers import docker_request as request
+from infrastructure.containers.docker_images import DockerImages
+from infrastructure.containers.docker_logs import DEFAULT_HOST, follow, http_client
+from infrastructure.containers.docker_networks import DockerNetworks
+
+log = structlog.get_logger()
+
+THREADS = 16
+ANSWER_SECONDS_MAX = 20
+PULL_SECONDS_MAX = 600
+ATTEMPTS = 3
+CONFLICT = 409
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DockerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to use the engine."""
+
+    installation: str
+    """Tells our containers from another platform's on the same engine."""
+    host: str = DEFAULT_HOST
+    """unix:///path or tcp://host:port (without TLS)."""
+    internal: bool = True
+    """Whether a team's network leads nowhere else: a replica can be called but cannot call out."""
+    attach: tuple[str, ...] = ()
+    """Containers (by name) that must reach the replicas: HAProxy, the provisioner itself."""
+
+
+async def docker_problem(host: str = DEFAULT_HOST) -> str | None:
+    """Return None when a Docker engine answers there, else why not, in words."""
+    try:
+        async with http_client(host) as client:
+            answer = await asyncio.wait_for(client.get("/_ping"), 5)
+    except (OSError, TimeoutError, httpx.HTTPError) as error:
+        return f"no Docker engine answers at {host}: {error or type(error).__name__}"
+    return None if answer.is_success else f"{host} answered {answer.status_code}"
+
+
+class DockerDriver:
+    """Containers of one installation on one engine."""
+
+    name: Literal["docker"] = "docker"
+
+    def __init__(
+        self,
+        options: DockerOptions,
+        catalogue: Catalogue,
+        *,
+        passed: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        """Tell `passed` each step that was taken: a fault test ends the process there."""
+        self._options = options
+        self._passed = passed
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+        self._http = http_client(options.host)
+        self._client: docker.APIClient | None = None
+        self._publish = False
+        self._images = DockerImages(catalogue, host=options.host, pull_seconds_max=PULL_SECONDS_MAX)
+        self._networks = DockerNetworks(options.installation, attach=options.attach)
+        self._inspected: dict[tuple[str, str, str], ActualReplica] = {}
+        self._starting: Counter[str] = Counter()
+
+    async def describe(self) -> str:
+        """Return one plain sentence for the user interface."""
+        version = (await self._call(lambda: self._api().version()))["Version"]
+        return (
+            f"Docker {version}: each replica is a container with its own limits, "
+            "on a network of its team's own."
+        )
+
+    async def list_replicas(self) -> Sequence[ActualReplica]:
+        """Return all replicas of this installation; raises `EngineUnavailable`."""
+        return await self._call(self._list)
+
+    async def start(self, spec: ReplicaSpec) -> None:
+        """Make the replica run; one with its id that runs already is left as it is."""
+        self._starting[spec.team_id] += 1
+        try:
+            await self._call(self._start, spec)
+        finally:
+            self._starting[spec.team_id] -= 1
+
+    async def stop(self, replica: ActualReplica, *, grace_seconds: float) -> None:
+        """Send SIGTERM, and after the grace SIGKILL."""
+        await self._call(self._stop, replica.engine_id, grace_seconds)
+
+    async def remove(self, replica: ActualReplica) -> None:
+        """Remove the container, and its team's network with the last one."""
+        await self._call(self._remove, replica.engine_id)
+        if not self._starting[replica.team_id]:
+            await self._call(lambda: self._networks.remove_if_unused(self._api(), replica.team_id))
+
+    async def tail(self, replica: ActualReplica, *, lines: int) -> Sequence[str]:
+        """Return the last lines of the container's log."""
+        return await self._call(self._tail, replica.engine_id, lines)
+
+    def logs(self, replica: ActualReplica, after: LogPosition) -> AsyncIterator[Sequence[LogLine]]:
+        """Follow the container's log from a position on, until it ends."""
+        return follow(self._http, replica.engine_id, after)
+
+    async def clear(self) -> None:
+        """Remove every container and network of this installation."""
+        found = await self._call(self._containers)
+        await asyncio.gather(*(self._call(self._remove, one["Id"]) for one in found))
+        await self._call(lambda: self._networks.remove_all(self._api()))
+
+    async def close(self) -> None:
+        """Let go of the engine. Containers run on."""
+        await self._http.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+
+    async def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking work in one of our threads; what the engine throws becomes our words."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, partial(work, *args, **kwargs))
+        except (DockerException, requests.RequestException) as error:
+            raise EngineUnavailable(f"the Docker engine does not answer: {words(error)}") from error
+
+    def _api(self) -> docker.APIClient:
+        if self._client is None:
+            client = docker.APIClient(
+                base_url=self._options.host,
+                version=request.API_VERSION,
+                timeout=ANSWER_SECONDS_MAX,
+                max_pool_size=THREADS,
+            )
+            system = client.info().get("OperatingSystem", "")
+            self._publish = sys.platform != "linux" or "Docker Desktop" in system
+            self._networks.internal = self._options.internal and not self._publish
+            self._client = client
+        return self._client
+
+    def _containers(self) -> list[dict[str, Any]]:
+        ours = f"{request.label('installation')}={self._options.installation}"
+        return list(self._api().containers(all=True, filters={"label": ours}))
+
+    def _list(self) -> list[ActualReplica]:
+        known, self._inspected = self._inspected, {}
+        for found in self._containers():
+            key = _identity(found)
+            replica = known.get(key) or self._inspect(found["Id"])
+            if replica is not None:
+                self._inspected[key] = replica
+        return list(self._inspected.values())
+
+    def _inspect(self, name: str) -> ActualReplica | None:
+        try:
+            inspected = self._api().inspect_container(name)
+        except NotFound:
+            return None
+        labels = inspected["Config"]["Labels"] or {}
+        if labels.get(request.label("installation")) != self._options.installation:
+            raise StartFailed(f"a container that is not ours has the name {name}")
+        network = request.network_name(self._options.installation, labels[request.label("team")])
+        return request.actual_replica(inspected, network=network, publish=self._publish)
+
+    def _start(self, spec: ReplicaSpec) -> None:
+        name = request.container_name(self._options.installation, spec.replica_id)
+        for _ in range(ATTEMPTS):
+            found = self._inspect(name)
+            if found is not None and found.config_hash == spec.config_hash:
+                if found.state == "running":
+                    return
+                if found.state == "created":
+                    self._start_container(found.engine_id)
+                    return
+            if found is not None:
+                self._remove(found.engine_id)
+                self._passed("docker.replaced")
+            created = self._create(spec)
+            if created is not None:
+                self._passed("docker.created")
+                self._start_container(created)
+                return
+        raise StartFailed(f"somebody else keeps making the container {name}")
+
+    def _create(self, spec: ReplicaSpec) -> str | None:
+        """Make the container; None when one with its name appeared meanwhile."""
+        api = self._api()
+        image_id = self._images.resolve(api, spec, beside=self._siblings(spec))
+        self._passed("docker.image")
+        network = self._networks.ensure(api, spec.team_id)
+        self._passed("docker.network")
+        arguments = request.create_request(
+            self._options.installation,
+            spec,
+            image_id=image_id,
+            network=network,
+            publish=self._publish,
+        )
+        try:
+            created: str = api.create_container(**arguments)["Id"]
+        except APIError as error:
+            if error.status_code == CONFLICT:
+                return None
+            raise StartFailed(f"the container could not be made: {words(error)}") from error
+        return created
+
+    def _start_container(self, container_id: str) -> None:
+        try:
+            self._api().start(container_id)
+        except APIError as error:
+            self._remove(container_id)
+            raise StartFailed(f"the container could not be started: {words(error)}") from error
+        self._passed("docker.started")
+
+    def _siblings(self, spec: ReplicaSpec) -> list[str]:
+        """Return the image ids that this revision's other replicas run, newest first."""
+        wanted = {
+            request.label("deployment"): spec.deployment_id,
+            request.label("revision"): str(spec.revision),
+        }
+        return [
+            found["ImageID"]
+            for found in self._containers()
+            if wanted.items() <= found["Labels"].items()
+        ]
+
+    def _stop(self, container_id: str, grace_seconds: float) -> None:
+        try:
+            self._api().stop(container_id, timeout=round(grace_seconds))
+        except NotFound:
+            return
+        self._passed("docker.stopped")
+
+    def _remove(self, container_id: str) -> None:
+        try:
+            self._api().remove_container(container_id, force=True, v=True)
+        except NotFound:
+            return
+        except APIError as error:
+            if error.status_code != CONFLICT:  # somebody else is removing it right now
+                raise
+        self._passed("docker.removed")
+
+    def _tail(self, container_id: str, lines: int) -> list[str]:
+        try:
+            text: bytes = self._api().logs(container_id, tail=lines)
+        except NotFound:
+            return []
+        return text.decode(errors="replace").splitlines()
+
+
+def _identity(found: dict[str, Any]) -> tuple[str, str, str]:
+    """Return what changes whenever a container must be looked at again."""
+    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses = ",".join(sorted(network.get("IPAddress") or "" for network in networks.values()))
+    return found["Id"], found["State"], addresses
+
+
+def words(error: Exception) -> str:
+    """Return an engine's error as one sentence."""
+    explanation = getattr(error, "explanation", None)
+    return str(explanation or error or type(error).__name__).strip()

@@ -1,0 +1,189 @@
+"""What is asked of the Docker engine: pure functions from a replica to a request.
+
+Nothing here comes from a user but the image, the environment, the port and the two limits; all that
+decides what a container may do to its host is a constant. `tests/infrastructure/containers` reads
+it back from the engine for every container it ever made.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from docker.types import EndpointConfig, HostConfig, LogConfig, NetworkingConfig, Ulimit
+
+from infrastructure.containers import (
+    LOG_BYTES_MAX,
+    LOG_FILES_MAX,
+    ActualReplica,
+    ReplicaSpec,
+    ReplicaState,
+)
+
+API_VERSION = "1.41"
+"""The oldest engine that is supported (20.10) speaks this; newer ones understand it."""
+PREFIX = "tallyport"
+PIDS_MAX = 256
+FILES_MAX = 16_384
+PROCESSES_MAX = 1_024
+SCRATCH_BYTES = 64 * 1024**2
+USER_IDS = range(20_000, 60_000)
+
+_STATES = {
+    "created": ReplicaState.CREATED,
+    "running": ReplicaState.RUNNING,
+    "paused": ReplicaState.RUNNING,
+    "restarting": ReplicaState.RUNNING,
+    "exited": ReplicaState.EXITED,
+    "dead": ReplicaState.EXITED,
+}
+_FRACTION = re.compile(r"\.(\d{1,9})")
+
+
+def label(name: str) -> str:
+    """Return the full name of one of our labels."""
+    return f"{PREFIX}.{name}"
+
+
+def container_name(installation: str, replica_id: str) -> str:
+    """Return the container's name: the same for the same replica, so a repeat finds it."""
+    return f"{PREFIX}-{installation}-{replica_id}"
+
+
+def network_name(installation: str, team_id: str) -> str:
+    """Return the name of a team's own network."""
+    return f"{PREFIX}-{installation}-{team_id}"
+
+
+def user_id(deployment_id: str) -> int:
+    """Return the user a deployment's containers run as: never root, and seldom a neighbour's."""
+    return USER_IDS[zlib.crc32(deployment_id.encode()) % len(USER_IDS)]
+
+
+def labels(installation: str, spec: ReplicaSpec) -> dict[str, str]:
+    """Return all that a provisioner must know again after it was killed."""
+    return {
+        label("installation"): installation,
+        label("deployment"): spec.deployment_id,
+        label("team"): spec.team_id,
+        label("app"): spec.app_name,
+        label("replica"): spec.replica_id,
+        label("revision"): str(spec.revision),
+        label("config_hash"): spec.config_hash,
+        label("port"): str(spec.port),
+        label("restarts"): str(spec.restarts),
+        label("crashes"): str(spec.crashes),
+        label("reason"): spec.reason or "",
+    }
+
+
+def create_request(
+    installation: str, spec: ReplicaSpec, *, image_id: str, network: str, publish: bool
+) -> dict[str, object]:
+    """Return the arguments of `create_container` for one replica."""
+    user = user_id(spec.deployment_id)
+    return {
+        "name": container_name(installation, spec.replica_id),
+        "image": image_id,
+        "user": f"{user}:{user}",
+        "environment": {
+            **spec.env,
+            "PORT": str(spec.port),
+            "TALLYPORT_REPLICA_ID": spec.replica_id,
+            "TALLYPORT_DEPLOYMENT_ID": spec.deployment_id,
+        },
+        "labels": labels(installation, spec),
+        "ports": [spec.port] if publish else None,
+        "healthcheck": {"test": ["NONE"]},  # the provisioner probes; an image's own is a second one
+        "host_config": _host_config(spec, user=user, network=network, publish=publish),
+        "networking_config": NetworkingConfig({network: EndpointConfig(API_VERSION)}),
+    }
+
+
+def _host_config(spec: ReplicaSpec, *, user: int, network: str, publish: bool) -> HostConfig:
+    return HostConfig(
+        API_VERSION,
+        privileged=False,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        read_only=True,
+        # The mount takes its mode from the image's own /tmp; owning it makes it writable anyway.
+        tmpfs={
+            "/tmp": (  # noqa: S108 - the container's own
+                f"size={SCRATCH_BYTES},mode=1777,uid={user},gid={user},noexec,nosuid,nodev"
+            )
+        },
+        ipc_mode="private",
+        network_mode=network,
+        pids_limit=PIDS_MAX,
+        mem_limit=spec.resources.memory_bytes,
+        memswap_limit=spec.resources.memory_bytes,
+        nano_cpus=spec.resources.cpu_millis * 1_000_000,
+        ulimits=[
+            Ulimit(name="nofile", soft=FILES_MAX, hard=FILES_MAX),
+            Ulimit(name="nproc", soft=PROCESSES_MAX, hard=PROCESSES_MAX),
+            Ulimit(name="core", soft=0, hard=0),
+        ],
+        oom_kill_disable=False,
+        log_config=LogConfig(
+            type="local",
+            config={"max-size": f"{LOG_BYTES_MAX >> 20}m", "max-file": str(LOG_FILES_MAX)},
+        ),
+        restart_policy={"Name": "no"},  # the provisioner restarts, and says why
+        auto_remove=False,
+        init=True,
+        publish_all_ports=False,
+        port_bindings={spec.port: ("127.0.0.1", None)} if publish else None,
+    )
+
+
+def actual_replica(
+    inspected: Mapping[str, object], *, network: str, publish: bool
+) -> ActualReplica | None:
+    """Return what `inspect` says of one of our containers; None for one that is on its way out."""
+    details: dict = inspected  # type: ignore[assignment, type-arg]
+    state = _STATES.get(details["State"]["Status"])
+    if state is None:
+        return None
+    found: dict[str, str] = details["Config"]["Labels"]
+    address, port = _endpoint(details, network=network, port=int(found[label("port")]))
+    if publish:
+        address, port = _published(details, port=port)
+    running = state is ReplicaState.RUNNING
+    return ActualReplica(
+        replica_id=found[label("replica")],
+        engine_id=details["Id"],
+        deployment_id=found[label("deployment")],
+        team_id=found[label("team")],
+        revision=int(found[label("revision")]),
+        config_hash=found[label("config_hash")],
+        restarts=int(found[label("restarts")]),
+        crashes=int(found[label("crashes")]),
+        reason=found[label("reason")] or None,
+        state=state,
+        address=address if running else None,
+        port=port,
+        started_at=parse_time(details["State"]["StartedAt"]),
+        finished_at=None if running else parse_time(details["State"]["FinishedAt"]),
+        exit_code=details["State"]["ExitCode"] if state is ReplicaState.EXITED else None,
+        out_of_memory=bool(details["State"]["OOMKilled"]),
+        image_digest=details["Image"],
+    )
+
+
+def _endpoint(details: dict, *, network: str, port: int) -> tuple[str | None, int]:  # type: ignore[type-arg]
+    endpoint = details["NetworkSettings"]["Networks"].get(network) or {}
+    return endpoint.get("IPAddress") or None, port
+
+
+def _published(details: dict, *, port: int) -> tuple[str | None, int]:  # type: ignore[type-arg]
+    bound = (details["NetworkSettings"]["Ports"] or {}).get(f"{port}/tcp") or []
+    return ("127.0.0.1", int(bound[0]["HostPort"])) if bound else (None, port)
+
+
+def parse_time(text: str) -> datetime | None:
+    """Return the engine's time (nanoseconds, or year 1 for never) as ours."""
+    if text.startswith("0001-"):
+        return None
+    micro = _FRACTION.sub(lambda match: "." + match[1].ljust(6, "0")[:6], text)
+    return datetime.fromisoformat(micro).astimezone(UTC)
