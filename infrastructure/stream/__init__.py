@@ -68,3 +68,67 @@ class Stream(Protocol):
     def follow(self, topic: Topic, start: Cursor, *, batch_size_max: int) -> AsyncIterator[Batch]:
         """Yield batches as they come. Ends only by cancellation or an error."""
         ...
+
+
+Place = tuple[Topic, int]
+"""A topic and one of its partitions."""
+
+
+def all_places() -> Sequence[Place]:
+    """Return every partition of every topic."""
+    return [(topic, partition) for topic in Topic for partition in range(partitions_of(topic))]
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """One record on its way to Kafka: an event, or without one a watermark.
+
+    A watermark says that every event of its partition up to `position` was sent before it. The
+    `sequence` is the number of events the partition has up to `position`, so it depends on nothing
+    but the log: whoever sends an event again, gives it the same number.
+    """
+
+    place: Place
+    position: int
+    sequence: int
+    epoch: int
+    """Grows with each change of leader and each new Kafka log; a change makes consumers check."""
+    event: RecordedEvent | None = None
+
+
+class Span(msgspec.Struct, frozen=True):
+    """The offsets that one publication got in a partition."""
+
+    first: int
+    end: int
+    """The offset after the last."""
+
+
+class PublishedLog(msgspec.Struct, frozen=True, kw_only=True):
+    """What Kafka has: which cluster it is, and where each partition ends."""
+
+    cluster_id: str
+    ends: Mapping[Place, int]
+
+
+class PublishFailed(Exception):
+    """Kafka did not take everything. Some of it may have arrived: send it all again."""
+
+
+class Publisher(Protocol):
+    """Writes to Kafka for the relay. Every call is bounded in time or raises `PublishFailed`."""
+
+    async def open(self) -> PublishedLog:
+        """Connect anew, create what topics are missing, and return what is there."""
+        ...
+
+    async def cluster_id(self) -> str:
+        """Return the id of the cluster that answers now."""
+        ...
+
+    async def publish(self, records: Sequence[Outgoing]) -> Mapping[Place, Span]:
+        """Send the records in order and return when all brokers have them."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections. May be called at any time and repeatedly."""
+        ...

@@ -1,0 +1,1 @@
+"""Real brokers for the tests: Apache Kafka in KRaft mode, and Tansu from its wheel."""
