@@ -217,6 +217,8 @@ class Part:
             self.ready.clear()
             code = processes.reap(process)
             self._process = None
+            self._state = State.WAITING
+            await processes.group_gone(process.pid)
             self._registry.forget(self.spec.name)
             await _cancel(end, care, *orders)
         return self._ending_of(code)

@@ -31,6 +31,8 @@ MARK = "PART_OF_TALLYPORT"
 
 POLL_SECONDS = 0.02
 KILLED_SECONDS = 5.0
+GROUP_POLL_SECONDS = 0.005
+GROUP_POLLS_MAX = 100
 
 _PR_SET_PDEATHSIG = 1
 _LINUX = sys.platform == "linux"
@@ -143,6 +145,19 @@ def reap(process: subprocess.Popen[bytes]) -> int:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
+
+
+async def group_gone(leader: int) -> None:
+    """Wait shortly until the members of a killed group have ended too; they are not our children.
+
+    Bounded and no error: where nobody reaps orphans they stay as zombies, which hold nothing.
+    """
+    for _ in range(GROUP_POLLS_MAX):
+        try:
+            os.killpg(leader, 0)
+        except OSError:
+            return
+        await asyncio.sleep(GROUP_POLL_SECONDS)
 
 
 def identity_of(pid: int) -> str | None:

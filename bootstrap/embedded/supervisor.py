@@ -40,8 +40,9 @@ class HomeInUse(Exception):
 class Supervisor:
     """Looks after all parts of one home; there is one per home at a time."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, leftover_seconds: float = LEFTOVER_SECONDS) -> None:
         self._home = home
+        self._leftover_seconds = leftover_seconds
         self._registry = Registry(home.run)
         self._parts: dict[str, Part] = {}
         self._tending: dict[str, asyncio.Task[None]] = {}
@@ -51,7 +52,7 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         self._lock = _take_lock(self._home.run / "supervisor.lock")
         try:
-            left = await self._registry.end_leftovers(timeout_seconds=LEFTOVER_SECONDS)
+            left = await self._registry.end_leftovers(timeout_seconds=self._leftover_seconds)
         except BaseException:
             self._give_lock_back()
             raise
