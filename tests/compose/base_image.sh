@@ -15,13 +15,13 @@ codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
     awk -v release="$codename" '$2 == release { print $1; exit }')
 
-if ! debootstrap --variant=minbase --include=python3-venv "$codename" "$work/root" "$mirror" \
+if ! debootstrap --variant=minbase --include=python3-venv "$codename" "$work/tree" "$mirror" \
     >"$work/log" 2>&1; then
-    tail -n 20 "$work/log" "$work/root/debootstrap/debootstrap.log" >&2 || true
+    tail -n 20 "$work/log" "$work/tree/debootstrap/debootstrap.log" >&2 || true
     exit 1
 fi
-tar --create --numeric-owner --file "$work/root.tar" --directory "$work/root" \
+tar --create --numeric-owner --file "$work/tree.tar" --directory "$work/tree" \
     --exclude './var/cache/apt/*' --exclude './var/lib/apt/lists/*' --exclude './dev/*' \
     --exclude './usr/share/doc/*' --exclude './usr/share/locale/*' --exclude './proc/*' .
 mkdir -p "$(dirname "$tar")"
-mv "$work/root.tar" "$tar.new" && mv "$tar.new" "$tar"
+mv "$work/tree.tar" "$tar.new" && mv "$tar.new" "$tar"
