@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from tests.architecture.source_tree import PACKAGES, ROOT, imports, modules
+from tests.architecture.source_tree import PACKAGES, ROOT
 
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
