@@ -41,6 +41,7 @@ TALLYPORT_SECRET_KEY=
 TALLYPORT_SIGNING_KEY=
 """
 
+
 def markdown() -> str:
     """Return docs/settings.md."""
     parts = [_MARKDOWN_HEAD]
