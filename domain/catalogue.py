@@ -1,1 +1,44 @@
-"""The closed list of events: stable name, schema version, type."""
+"""The closed list of events. A stable name and schema version for each, promised for ever.
+
+A new kind of event is one more line. A changed one is the next version: its topic here becomes
+`@N+1`, and `UPCASTERS` gets the function that lifts a stored `@N`. The golden file of the version
+before stays in `tests/golden_events/` for ever.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from domain.api_keys import events as api_keys
+from domain.deployments import events as deployments
+from domain.identity import events as identity
+from domain.kernel import events as kernel
+from domain.metering import events as metering
+
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "kernel.ValueClaimed@1": kernel.ValueClaimed,
+    "kernel.ValueReleased@1": kernel.ValueReleased,
+    "identity.UserRegistered@1": identity.UserRegistered,
+    "identity.SessionStarted@1": identity.SessionStarted,
+    "identity.SessionRefreshed@1": identity.SessionRefreshed,
+    "identity.SessionEnded@1": identity.SessionEnded,
+    "api_keys.ApiKeyCreated@1": api_keys.ApiKeyCreated,
+    "api_keys.ApiKeyRevoked@1": api_keys.ApiKeyRevoked,
+    "deployments.DeploymentRequested@1": deployments.DeploymentRequested,
+    "deployments.DeploymentScaled@1": deployments.DeploymentScaled,
+    "deployments.DeploymentStopRequested@1": deployments.DeploymentStopRequested,
+    "deployments.DeploymentStartRequested@1": deployments.DeploymentStartRequested,
+    "deployments.DeploymentDeletionRequested@1": deployments.DeploymentDeletionRequested,
+    "deployments.ReplicaStarted@1": deployments.ReplicaStarted,
+    "deployments.ReplicaBecameReady@1": deployments.ReplicaBecameReady,
+    "deployments.ReplicaBecameUnhealthy@1": deployments.ReplicaBecameUnhealthy,
+    "deployments.ReplicaDraining@1": deployments.ReplicaDraining,
+    "deployments.ReplicaStopped@1": deployments.ReplicaStopped,
+    "deployments.DeploymentBecameHealthy@1": deployments.DeploymentBecameHealthy,
+    "deployments.DeploymentFailed@1": deployments.DeploymentFailed,
+    "deployments.DeploymentStopped@1": deployments.DeploymentStopped,
+    "deployments.DeploymentDeleted@1": deployments.DeploymentDeleted,
+    "metering.RequestsServed@1": metering.RequestsServed,
+}
+
+UPCASTERS: dict[str, Callable[[dict[str, object]], dict[str, object]]] = {}

@@ -1,0 +1,118 @@
+"""The keys there are, and how much each was used."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
+from domain.metering.events import RequestsServed
+from domain.metering.values import decode_frame
+from infrastructure.event_store import RecordedEvent
+from infrastructure.stream import Topic
+from projections.view import Change, View
+
+
+class ApiKeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A key, without its secret."""
+
+    id: str
+    team_id: str
+    created_by: str
+    name: str
+    description: str | None
+    prefix: str
+    secret_hash: str
+    scopes: tuple[str, ...]
+    requests_per_minute: int
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    version: int = 1
+
+
+class KeyUsageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway saw of a key."""
+
+    key_id: str
+    requests: int
+    last_used: datetime
+
+
+def _key_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
+    if isinstance(event, ApiKeyCreated | ApiKeyRevoked):
+        return [((event.key_id,), event)]
+    return []
+
+
+def _fold_key(row: ApiKeyRow | None, event: object, recorded: RecordedEvent) -> ApiKeyRow | None:
+    match event:
+        case ApiKeyCreated():
+            return ApiKeyRow(
+                id=event.key_id,
+                team_id=event.team_id,
+                created_by=event.created_by,
+                name=event.name,
+                description=event.description,
+                prefix=event.prefix,
+                secret_hash=event.secret_hash,
+                scopes=event.scopes,
+                requests_per_minute=event.requests_per_minute,
+                created_at=recorded.recorded_at,
+                expires_at=event.expires_at,
+                version=recorded.version,
+            )
+        case ApiKeyRevoked() if row is not None:
+            return msgspec.structs.replace(
+                row, revoked_at=recorded.recorded_at, version=recorded.version
+            )
+    return row
+
+
+API_KEYS = View(
+    name="api_keys",
+    version=1,
+    topic=Topic.EVENTS,
+    row=ApiKeyRow,
+    key=("id",),
+    changes=_key_changes,
+    fold=_fold_key,
+    indexes=("UNIQUE secret_hash", "team_id, created_at, id"),
+)
+
+
+def _usage_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
+    if not isinstance(event, RequestsServed):
+        return []
+    seen: dict[str, KeyUsageRow] = {}
+    for line in decode_frame(event):
+        if line.key_id:
+            at = datetime.fromtimestamp(line.time / 1000, UTC)
+            one = KeyUsageRow(key_id=line.key_id, requests=1, last_used=at)
+            seen[line.key_id] = _add(seen.get(line.key_id), one)
+    return [((key_id,), usage) for key_id, usage in seen.items()]
+
+
+def _fold_usage(row: KeyUsageRow | None, more: KeyUsageRow, _: RecordedEvent) -> KeyUsageRow:
+    return _add(row, more)
+
+
+def _add(row: KeyUsageRow | None, more: KeyUsageRow) -> KeyUsageRow:
+    if row is None:
+        return more
+    return KeyUsageRow(
+        key_id=row.key_id,
+        requests=row.requests + more.requests,
+        last_used=max(row.last_used, more.last_used),
+    )
+
+
+KEY_USAGE = View(
+    name="key_usage",
+    version=1,
+    topic=Topic.REQUESTS,
+    row=KeyUsageRow,
+    key=("key_id",),
+    changes=_usage_changes,
+    fold=_fold_usage,
+)

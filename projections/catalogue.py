@@ -1,0 +1,23 @@
+"""The table of contents: every view that the projection runner keeps."""
+
+from typing import Any
+
+from projections.api_keys import API_KEYS, KEY_USAGE
+from projections.audit import AUDIT
+from projections.deployments import DEPLOYMENTS
+from projections.gateway import KEYS, ROUTES
+from projections.identity import SESSIONS, USERS
+from projections.usage import REQUEST_TOTALS
+from projections.view import View
+
+VIEWS: tuple[View[Any], ...] = (
+    USERS,
+    SESSIONS,
+    API_KEYS,
+    KEY_USAGE,
+    DEPLOYMENTS,
+    ROUTES,
+    KEYS,
+    REQUEST_TOTALS,
+    AUDIT,
+)

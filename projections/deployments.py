@@ -1,0 +1,179 @@
+"""The deployments as their owners see them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from domain.deployments.events import (
+    DeploymentBecameHealthy,
+    DeploymentDeleted,
+    DeploymentDeletionRequested,
+    DeploymentFailed,
+    DeploymentRequested,
+    DeploymentScaled,
+    DeploymentStartRequested,
+    DeploymentStopped,
+    DeploymentStopRequested,
+    ReplicaBecameReady,
+    ReplicaBecameUnhealthy,
+    ReplicaDraining,
+    ReplicaStarted,
+    ReplicaStopped,
+)
+from domain.deployments.values import HealthCheck, ReplicaPhase, Resources, Status, Visibility
+from domain.kernel.events import Event
+from infrastructure.event_store import RecordedEvent
+from infrastructure.stream import Topic
+from projections.view import Change, View
+
+
+class ReplicaRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica inside a deployment's row."""
+
+    id: str
+    phase: ReplicaPhase
+    started_at: datetime | None = None
+    ready_at: datetime | None = None
+    address: str | None = None
+    port: int | None = None
+    restarts: int = 0
+
+
+class DeploymentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment, without any secret value."""
+
+    id: str
+    team_id: str
+    app_name: str
+    image: str
+    status: Status
+    port: int
+    replicas: int
+    environment_names: tuple[str, ...]
+    resources: Resources
+    health_check: HealthCheck | None
+    visibility: Visibility
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    """How many events it has; the entity tag."""
+    deployed_at: datetime | None = None
+    failure: str | None = None
+    running: tuple[ReplicaRow, ...] = ()
+    restarts: int = 0
+    """How often a replica ended without being asked to."""
+    last_health_change: datetime | None = None
+
+
+_STATUS_AFTER: dict[type[Event], Status] = {
+    DeploymentScaled: Status.SCALING,
+    DeploymentStopRequested: Status.STOPPING,
+    DeploymentStartRequested: Status.STARTING,
+    DeploymentDeletionRequested: Status.DELETING,
+    DeploymentBecameHealthy: Status.RUNNING,
+    DeploymentFailed: Status.FAILED,
+    DeploymentStopped: Status.STOPPED,
+}
+
+_EVENTS: tuple[type[Event], ...] = (
+    DeploymentRequested,
+    *_STATUS_AFTER,
+    ReplicaStarted,
+    ReplicaBecameReady,
+    ReplicaBecameUnhealthy,
+    ReplicaDraining,
+    ReplicaStopped,
+    DeploymentDeleted,
+)
+
+
+def deployment_changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
+    """Return the one deployment that the event is about, if it is about one."""
+    return [((recorded.stream_id,), event)] if isinstance(event, _EVENTS) else []
+
+
+def _fold(row: DeploymentRow | None, event: Event, recorded: RecordedEvent) -> DeploymentRow | None:
+    if isinstance(event, DeploymentRequested):
+        return _requested(event, recorded)
+    if row is None or isinstance(event, DeploymentDeleted):
+        return None
+    at = recorded.recorded_at
+    row = msgspec.structs.replace(row, version=recorded.version)
+    status = _STATUS_AFTER.get(type(event))
+    if status is None:
+        return _replica(row, event, at)
+    return msgspec.structs.replace(
+        row,
+        status=status,
+        updated_at=at,
+        replicas=event.replicas if isinstance(event, DeploymentScaled) else row.replicas,
+        failure=event.reason if isinstance(event, DeploymentFailed) else None,
+        deployed_at=row.deployed_at or (at if status is Status.RUNNING else None),
+    )
+
+
+def _requested(event: DeploymentRequested, recorded: RecordedEvent) -> DeploymentRow:
+    return DeploymentRow(
+        id=event.deployment_id,
+        team_id=event.team_id,
+        app_name=event.app_name,
+        image=event.image,
+        status=Status.PENDING,
+        port=event.port,
+        replicas=event.replicas,
+        environment_names=tuple(sorted(event.environment)),
+        resources=event.resources,
+        health_check=event.health_check,
+        visibility=event.visibility,
+        created_at=recorded.recorded_at,
+        updated_at=recorded.recorded_at,
+        version=recorded.version,
+    )
+
+
+def _replica(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
+    running = {replica.id: replica for replica in row.running}
+    restarts = row.restarts
+    change = msgspec.structs.replace
+    match event:
+        case ReplicaStarted():
+            running[event.replica_id] = ReplicaRow(
+                id=event.replica_id,
+                phase=ReplicaPhase.STARTING,
+                started_at=event.started_at or at,
+                restarts=event.restarts,
+            )
+        case ReplicaBecameReady() if event.replica_id in running:
+            running[event.replica_id] = change(
+                running[event.replica_id],
+                phase=ReplicaPhase.READY,
+                ready_at=at,
+                address=event.address,
+                port=event.port,
+            )
+        case ReplicaBecameUnhealthy() if event.replica_id in running:
+            running[event.replica_id] = change(
+                running[event.replica_id], phase=ReplicaPhase.UNHEALTHY, ready_at=None
+            )
+        case ReplicaDraining() if event.replica_id in running:
+            running[event.replica_id] = change(
+                running[event.replica_id], phase=ReplicaPhase.DRAINING
+            )
+        case ReplicaStopped():
+            gone = running.pop(event.replica_id, None)
+            if gone is not None and gone.phase is not ReplicaPhase.DRAINING:
+                restarts += int(row.status is Status.RUNNING)
+    return change(row, running=tuple(running.values()), restarts=restarts, last_health_change=at)
+
+
+DEPLOYMENTS = View(
+    name="deployments",
+    version=1,
+    topic=Topic.EVENTS,
+    row=DeploymentRow,
+    key=("id",),
+    changes=deployment_changes,
+    fold=_fold,
+    indexes=("team_id, created_at, id", "UNIQUE app_name"),
+)

@@ -1,0 +1,126 @@
+"""What the gateway has to know: who may call what, and where the replicas are.
+
+The gateway's agent reads these two tables and keeps HAProxy equal to them. A revoked key and a
+deleted deployment are simply not there.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
+from domain.deployments.events import (
+    DeploymentDeleted,
+    DeploymentDeletionRequested,
+    DeploymentRequested,
+    DeploymentStopRequested,
+    ReplicaBecameReady,
+    ReplicaBecameUnhealthy,
+    ReplicaDraining,
+    ReplicaStopped,
+)
+from domain.deployments.values import Visibility
+from domain.kernel.events import Event
+from infrastructure.event_store import RecordedEvent
+from infrastructure.stream import Topic
+from projections.deployments import deployment_changes
+from projections.view import Change, View
+
+
+class ReplicaAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a ready replica takes requests."""
+
+    id: str
+    address: str
+    port: int
+
+
+class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A name under which something can be called."""
+
+    deployment_id: str
+    team_id: str
+    app_name: str
+    visibility: Visibility
+    replicas: tuple[ReplicaAddress, ...] = ()
+
+
+class GatewayKeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that opens something."""
+
+    key_id: str
+    team_id: str
+    secret_hash: str
+    scopes: tuple[str, ...]
+    requests_per_minute: int
+    expires_at: datetime | None
+
+
+def _fold_route(row: RouteRow | None, event: Event, _: RecordedEvent) -> RouteRow | None:
+    if isinstance(event, DeploymentRequested):
+        return RouteRow(
+            deployment_id=event.deployment_id,
+            team_id=event.team_id,
+            app_name=event.app_name,
+            visibility=event.visibility,
+        )
+    if row is None or isinstance(event, DeploymentDeletionRequested | DeploymentDeleted):
+        return None
+    ready = {replica.id: replica for replica in row.replicas}
+    match event:
+        case ReplicaBecameReady():
+            ready[event.replica_id] = ReplicaAddress(
+                id=event.replica_id, address=event.address, port=event.port
+            )
+        case ReplicaBecameUnhealthy() | ReplicaDraining() | ReplicaStopped():
+            ready.pop(event.replica_id, None)
+        case DeploymentStopRequested():
+            ready.clear()
+        case _:
+            return row
+    return msgspec.structs.replace(row, replicas=tuple(ready.values()))
+
+
+ROUTES = View(
+    name="gateway_routes",
+    version=1,
+    topic=Topic.EVENTS,
+    row=RouteRow,
+    key=("deployment_id",),
+    changes=deployment_changes,
+    fold=_fold_route,
+)
+
+
+def _key_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
+    if isinstance(event, ApiKeyCreated | ApiKeyRevoked):
+        return [((event.key_id,), event)]
+    return []
+
+
+def _fold_key(row: GatewayKeyRow | None, event: Event, _: RecordedEvent) -> GatewayKeyRow | None:
+    match event:
+        case ApiKeyCreated():
+            return GatewayKeyRow(
+                key_id=event.key_id,
+                team_id=event.team_id,
+                secret_hash=event.secret_hash,
+                scopes=event.scopes,
+                requests_per_minute=event.requests_per_minute,
+                expires_at=event.expires_at,
+            )
+        case ApiKeyRevoked():
+            return None
+    return row
+
+
+KEYS = View(
+    name="gateway_keys",
+    version=1,
+    topic=Topic.EVENTS,
+    row=GatewayKeyRow,
+    key=("key_id",),
+    changes=_key_changes,
+    fold=_fold_key,
+)

@@ -1,0 +1,368 @@
+"""The projection runner: keeps one view equal to the log, for ever.
+
+It takes batches from the stream, folds them in memory, and writes rows and position in one
+transaction, so a crash repeats nothing and loses nothing. An event that cannot be applied is
+*parked* with its error, and so is every later event of its stream; the rest of the view goes on.
+A view whose definition changed, or whose rebuild was asked for, is filled anew beside the old
+table and switched over when it has caught up.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import psycopg
+import structlog
+from prometheus_client import Counter, Gauge
+from psycopg_pool import AsyncConnectionPool
+
+from infrastructure.event_store import EventReader, RecordedEvent
+from infrastructure.stream import Batch, Progress, Stream
+from projections import tables
+from projections.tables import Connection, Fenced
+from projections.view import Change, Key, View
+
+BATCH_SIZE_MAX = 1000
+REBUILD_BATCH_SIZE_MAX = 5000
+TICK_SECONDS = 1.0
+PAUSE_SECONDS_MAX = 5.0
+
+APPLIED = Counter("tallyport_view_events_total", "Events applied to the view", ["view"])
+PARKED = Gauge("tallyport_view_parked_events", "Events that could not be applied", ["view"])
+FAILURES = Counter(
+    "tallyport_view_failures_total", "Batches that failed and were retried", ["view"]
+)
+LAST_SUCCESS = Gauge("tallyport_view_last_success_seconds", "Unix time of the last batch", ["view"])
+LAG_SECONDS = Gauge("tallyport_view_lag_seconds", "Age of the newest event when applied", ["view"])
+
+log = structlog.get_logger()
+
+
+class Decoder(Protocol):
+    """Decodes a page of events; one that cannot be read comes back as the error."""
+
+    async def decode_all(self, events: Sequence[RecordedEvent]) -> list[object]:
+        """Return an event or an exception for each."""
+        ...
+
+
+class Folded(msgspec.Struct):
+    """What a batch does to a view."""
+
+    rows: dict[Key, Any]
+    """Row after the batch, None where it is gone."""
+    parked: list[tuple[RecordedEvent, str]]
+
+
+class ProjectionRunner:
+    """Runs one view."""
+
+    def __init__(
+        self,
+        view: View[Any],
+        *,
+        stream: Stream,
+        rebuild_stream: Stream,
+        reader: EventReader,
+        decoder: Decoder,
+        pool: AsyncConnectionPool[Connection],
+    ) -> None:
+        self._view = view
+        self._stream = stream
+        self._rebuild_stream = rebuild_stream
+        self._reader = reader
+        self._decoder = decoder
+        self._pool = pool
+        self._parked_streams: dict[int, set[str]] = {}
+        self._turn = asyncio.Lock()
+        """Held while rows are read, folded and written: a retry must not overtake a batch."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep the view up to date until told to stop. Trouble is logged and tried again."""
+        pause = 0.1
+        while not stop.is_set():
+            try:
+                await self._run_once(stop)
+                pause = 0.1
+            except (psycopg.Error, OSError, Fenced) as error:
+                FAILURES.labels(self._view.name).inc()
+                log.warning("view interrupted", view=self._view.name, error=str(error))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause)
+                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+    async def _run_once(self, stop: asyncio.Event) -> None:
+        generation, outdated = await self._prepare()
+        following = asyncio.create_task(self._follow(generation, live=True))
+        stopping = asyncio.create_task(stop.wait())
+        rebuilding: asyncio.Task[int] | None = None
+        try:
+            while not stop.is_set():
+                if outdated and rebuilding is None:
+                    rebuilding = asyncio.create_task(self._rebuild(generation + 1))
+                waiting = {task for task in (following, stopping, rebuilding) if task is not None}
+                done, _ = await asyncio.wait(
+                    waiting, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if following in done:
+                    following.result()
+                if rebuilding is not None and rebuilding in done:
+                    rebuilding.result()
+                    return
+                outdated = outdated or await self._tick(generation)
+        finally:
+            for task in (following, stopping, rebuilding):
+                if task is not None:
+                    task.cancel()
+            await asyncio.gather(
+                *(task for task in (following, stopping, rebuilding) if task is not None),
+                return_exceptions=True,
+            )
+
+    async def _prepare(self) -> tuple[int, bool]:
+        """Return the generation shown, and whether it has to be replaced."""
+        async with self._pool.connection() as connection:
+            live = await tables.live_generation(connection, self._view)
+            if live is None:
+                await tables.create_generation(connection, self._view, 1)
+                await tables.switch_to(connection, self._view, 1)
+                live = (1, self._view.fingerprint, False)
+            generation, fingerprint, rebuild_wanted = live
+            await self._load_parked(connection, generation)
+        changed = fingerprint != self._view.fingerprint
+        if changed:
+            # The table has other columns than this code: it stays readable while it is replaced.
+            await self._rebuild(generation + 1)
+            return generation + 1, False
+        return generation, rebuild_wanted
+
+    async def _follow(self, generation: int, *, live: bool) -> None:
+        async with self._pool.connection() as connection:
+            progress = await tables.progress_of(connection, self._view, generation)
+        stream = self._stream if live else self._rebuild_stream
+        size = BATCH_SIZE_MAX if live else REBUILD_BATCH_SIZE_MAX
+        async for batch in stream.follow(self._view.topic, progress, batch_size_max=size):
+            await self._apply(generation, batch, progress, live=live)
+            progress.update(batch.progress)
+
+    async def _rebuild(self, generation: int) -> int:
+        """Fill a new generation from the beginning of the log and show it once it has caught up."""
+        started = time.monotonic()
+        async with self._pool.connection() as connection:
+            await tables.create_generation(connection, self._view, generation)
+        self._parked_streams[generation] = set()
+        target = await self._reader.last_position()
+        progress: dict[int, Progress] = {}
+        if target > 0:
+            async for batch in self._rebuild_stream.follow(
+                self._view.topic, {}, batch_size_max=REBUILD_BATCH_SIZE_MAX
+            ):
+                await self._apply(generation, batch, progress, live=False)
+                progress.update(batch.progress)
+                if min(p.position for p in progress.values()) >= target:
+                    break
+        async with self._pool.connection() as connection:
+            await tables.switch_to(connection, self._view, generation)
+        log.info(
+            "view rebuilt",
+            view=self._view.name,
+            generation=generation,
+            position=target,
+            seconds=round(time.monotonic() - started, 2),
+        )
+        return generation
+
+    async def _apply(
+        self, generation: int, batch: Batch, before: Mapping[int, Progress], *, live: bool
+    ) -> None:
+        decoded = await self._decoder.decode_all(batch.events)
+        async with self._turn, self._pool.connection() as connection:
+            try:
+                await self._fold_and_save(
+                    connection, generation, batch.events, decoded, before, batch.progress, live=live
+                )
+            except psycopg.DataError:
+                # A value that PostgreSQL refuses: find the one event it is in.
+                await self._one_by_one(connection, generation, batch, decoded, before, live=live)
+        if batch.events:
+            name = self._view.name
+            APPLIED.labels(name).inc(len(batch.events))
+            LAST_SUCCESS.labels(name).set(time.time())
+            LAG_SECONDS.labels(name).set(
+                max(0.0, time.time() - batch.events[-1].recorded_at.timestamp())
+            )
+
+    async def _one_by_one(
+        self,
+        connection: Connection,
+        generation: int,
+        batch: Batch,
+        decoded: Sequence[object],
+        before: Mapping[int, Progress],
+        *,
+        live: bool,
+    ) -> None:
+        # The position stays where it was until the last step, so a crash here repeats only folds
+        # that were rolled back with it: everything happens in one outer transaction.
+        async with connection.transaction():
+            for event, content in zip(batch.events, decoded, strict=True):
+                try:
+                    await self._fold_and_save(
+                        connection, generation, [event], [content], {}, {}, live=False
+                    )
+                except psycopg.DataError as error:
+                    await self._park(connection, generation, [(event, str(error))])
+            await tables.save(
+                connection,
+                self._view,
+                generation,
+                rows=[],
+                gone=[],
+                before=before,
+                after=batch.progress,
+                live=live,
+            )
+
+    async def _fold_and_save(
+        self,
+        connection: Connection,
+        generation: int,
+        events: Sequence[RecordedEvent],
+        decoded: Sequence[object],
+        before: Mapping[int, Progress],
+        after: Mapping[int, Progress],
+        *,
+        live: bool,
+    ) -> None:
+        folded = await self._fold(connection, generation, events, decoded)
+        async with connection.transaction():
+            await self._park(connection, generation, folded.parked)
+            await tables.save(
+                connection,
+                self._view,
+                generation,
+                rows=[row for row in folded.rows.values() if row is not None],
+                gone=[key for key, row in folded.rows.items() if row is None],
+                before=before,
+                after=after,
+                live=live,
+            )
+
+    async def _fold(
+        self,
+        connection: Connection,
+        generation: int,
+        events: Sequence[RecordedEvent],
+        decoded: Sequence[object],
+    ) -> Folded:
+        meanings = [
+            self._changes(event, content) for event, content in zip(events, decoded, strict=True)
+        ]
+        keys = {key for meaning in meanings if isinstance(meaning, Sequence) for key, _ in meaning}
+        rows: dict[Key, Any] = {
+            **await tables.load_rows(connection, self._view, generation, list(keys))
+        }
+        touched: dict[Key, Any] = {}
+        parked: list[tuple[RecordedEvent, str]] = []
+        stopped = set(self._parked_streams.get(generation, ()))
+        for event, meaning in zip(events, meanings, strict=True):
+            if event.stream_id in stopped:
+                parked.append((event, "an earlier event of this stream is parked"))
+                continue
+            try:
+                if isinstance(meaning, Exception):
+                    raise meaning  # noqa: TRY301 - it is parked like an error of the fold
+                after = {
+                    key: self._view.fold(rows.get(key), change, event) for key, change in meaning
+                }
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's fault
+                parked.append((event, f"{type(error).__name__}: {error}"))
+                stopped.add(event.stream_id)
+                continue
+            rows.update(after)
+            touched.update(after)
+        return Folded(touched, parked)
+
+    def _changes(self, event: RecordedEvent, content: object) -> Sequence[Change] | Exception:
+        if isinstance(content, Exception) and not self._view.reads_raw:
+            return content
+        try:
+            return self._view.changes(content, event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's fault
+            return error
+
+    async def _park(
+        self,
+        connection: Connection,
+        generation: int,
+        parked: Sequence[tuple[RecordedEvent, str]],
+    ) -> None:
+        for event, error in parked:
+            self._parked_streams.setdefault(generation, set()).add(event.stream_id)
+            log.error(
+                "event parked", view=self._view.name, position=event.position, error=error[:500]
+            )
+            await connection.execute(
+                "INSERT INTO parked_events (view, generation, position, stream_id, topic, error)"
+                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (
+                    self._view.name,
+                    generation,
+                    event.position,
+                    event.stream_id,
+                    event.topic,
+                    error[:2000].replace("\0", ""),
+                ),
+            )
+        if parked:
+            PARKED.labels(self._view.name).inc(len(parked))
+
+    async def _load_parked(self, connection: Connection, generation: int) -> None:
+        cursor = await connection.execute(
+            "SELECT stream_id FROM parked_events WHERE view = %s AND generation = %s",
+            (self._view.name, generation),
+        )
+        streams = [row[0] for row in await cursor.fetchall()]
+        self._parked_streams[generation] = set(streams)
+        PARKED.labels(self._view.name).set(len(streams))
+
+    async def _tick(self, generation: int) -> bool:
+        """Look for what people asked for; tell whether a rebuild is among it."""
+        async with self._pool.connection() as connection:
+            live = await tables.live_generation(connection, self._view)
+            if live is not None and live[0] != generation:
+                raise Fenced(f"{self._view.name} was switched to generation {live[0]}")
+            cursor = await connection.execute(
+                "SELECT DISTINCT stream_id FROM parked_events"
+                " WHERE view = %s AND generation = %s AND retry_wanted",
+                (self._view.name, generation),
+            )
+            streams = [row[0] for row in await cursor.fetchall()]
+            for stream_id in streams:
+                await self._retry(connection, generation, stream_id)
+        return live is not None and live[2]
+
+    async def _retry(self, connection: Connection, generation: int, stream_id: str) -> None:
+        """Apply the parked events of one stream in order, as far as it goes now."""
+        async with self._turn, connection.transaction():
+            cursor = await connection.execute(
+                "DELETE FROM parked_events WHERE view = %s AND generation = %s AND stream_id = %s"
+                " RETURNING position",
+                (self._view.name, generation, stream_id),
+            )
+            positions = sorted(row[0] for row in await cursor.fetchall())
+            self._parked_streams[generation].discard(stream_id)
+            events = [
+                event
+                for position in positions
+                for event in await self._reader.read_all(
+                    after=position - 1, up_to=position, limit=1
+                )
+            ]
+            decoded = await self._decoder.decode_all(events)
+            await self._fold_and_save(connection, generation, events, decoded, {}, {}, live=False)
+        await self._load_parked(connection, generation)
+        log.info("parked events retried", view=self._view.name, stream_id=stream_id)
