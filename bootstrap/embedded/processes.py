@@ -148,16 +148,21 @@ def reap(process: subprocess.Popen[bytes]) -> int:
 
 
 async def group_gone(leader: int) -> None:
-    """Wait shortly until the members of a killed group have ended too; they are not our children.
-
-    Bounded and no error: where nobody reaps orphans they stay as zombies, which hold nothing.
-    """
+    """Wait shortly until the members of a killed group, not our children, have ended too."""
     for _ in range(GROUP_POLLS_MAX):
-        try:
-            os.killpg(leader, 0)
-        except OSError:
+        if not _group_members(leader):
             return
         await asyncio.sleep(GROUP_POLL_SECONDS)
+
+
+def _group_members(leader: int) -> list[int]:
+    """Return the processes of a group that still run (zombies hold nothing)."""
+    found = []
+    for pid in all_pids():
+        fields = _stat_fields(pid)
+        if fields is not None and int(fields[2]) == leader and fields[0] not in "ZX":
+            found.append(pid)
+    return found
 
 
 def identity_of(pid: int) -> str | None:
@@ -256,12 +261,10 @@ async def _end(entry: Registered, timeout_seconds: float) -> bool:
     was_there = await end_process(
         entry.pid, entry.identity, signal.Signals(entry.stop_signal), timeout_seconds
     )
-    for pid in all_pids():
-        fields = _stat_fields(pid)
-        if fields is not None and int(fields[2]) == entry.pid and _mark_of(pid) == entry.mark:
-            identity = identity_of(pid)
-            if identity is not None:
-                was_there |= await end_process(pid, identity, signal.SIGKILL, KILLED_SECONDS)
+    for pid in _group_members(entry.pid):
+        identity = identity_of(pid)
+        if identity is not None and _mark_of(pid) == entry.mark:
+            was_there |= await end_process(pid, identity, signal.SIGKILL, KILLED_SECONDS)
     return was_there
 
 

@@ -18,7 +18,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -71,11 +71,17 @@ class Supervisor:
         finally:
             self._give_lock_back()
 
-    async def start(self, specs: Sequence[ProcessSpec], progress: Progress | None = None) -> None:
+    async def start(
+        self,
+        specs: Sequence[ProcessSpec],
+        progress: Progress | None = None,
+        *,
+        stop_event: asyncio.Event | None = None,
+    ) -> None:
         """Start parts and return when all are ready; may be called again to add more.
 
-        Raises `PartFailed` for the first that cannot start; stopping the rest is up to the caller
-        (leaving the `async with` does it).
+        Returns early when `stop_event` is set. Raises `PartFailed` for the first part that cannot
+        start. Stopping the rest is up to the caller: leaving the `async with` does it.
         """
         self._check(specs)
         parts = [Part(spec, self._home, self._registry, progress or _keep_quiet) for spec in specs]
@@ -85,17 +91,12 @@ class Supervisor:
             task = asyncio.create_task(part.tend(needed), name=f"tend {part.spec.name}")
             task.add_done_callback(self._notice)
             self._tending[part.spec.name] = task
-        await asyncio.gather(*(asyncio.shield(part.first_ready) for part in parts))
+        all_ready = asyncio.gather(*(asyncio.shield(part.first_ready) for part in parts))
+        await _first_of(all_ready, stop_event or asyncio.Event())
 
     async def run_until(self, stop_event: asyncio.Event) -> None:
         """Return when told to stop; raise if looking after a part itself went wrong."""
-        waiting = [asyncio.ensure_future(e.wait()) for e in (stop_event, self._broken)]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waiting:
-                one.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+        await _first_of(asyncio.ensure_future(self._broken.wait()), stop_event)
         for task in self._tending.values():
             if task.done():
                 task.result()
@@ -163,6 +164,20 @@ def stop_on_signals() -> asyncio.Event:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(name, stop_event.set)
     return stop_event
+
+
+async def _first_of(future: asyncio.Future[Any], stop_event: asyncio.Event) -> None:
+    """Wait for a result, which may be an error, or for the event."""
+    stopping = asyncio.ensure_future(stop_event.wait())
+    waiting: list[asyncio.Future[Any]] = [future, stopping]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if future.done():
+            future.result()
+    finally:
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def _take_lock(path: Path) -> int:

@@ -33,6 +33,14 @@ def is_alive(pid: int) -> bool:
     return False
 
 
+def user_of(pid: int) -> int:
+    return Path(f"/proc/{pid}").stat().st_uid
+
+
+def command_line_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def processes_of(folder: Path) -> list[int]:
     """Return the processes that work in a folder or were started with its name."""
     found = []

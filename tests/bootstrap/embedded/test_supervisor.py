@@ -207,6 +207,18 @@ async def test_giving_up_while_parts_start_leaves_nothing(home: Home) -> None:
     assert not processes_of(home.root)
 
 
+async def test_a_stop_that_comes_while_parts_start_ends_the_waiting(home: Home) -> None:
+    async def never() -> bool:
+        return False
+
+    stop_event = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.2, stop_event.set)
+    async with Supervisor(home) as supervisor:
+        await supervisor.start([part(home, "a", ready=never)], stop_event=stop_event)
+        await supervisor.run_until(stop_event)
+    assert not processes_of(home.root)
+
+
 async def test_a_cancelled_supervisor_leaves_nothing(home: Home) -> None:
     async def supervise() -> None:
         async with Supervisor(home) as supervisor:
