@@ -18,7 +18,10 @@ RUN /opt/tallyport/bin/pip install --no-cache-dir --no-deps --no-build-isolation
     && /opt/tallyport/bin/pip uninstall --yes setuptools pip
 
 FROM ${BASE_IMAGE}
-RUN useradd --uid 10001 --create-home --home-dir /var/lib/tallyport tallyport
+# Volumes mounted on these two folders begin with their owner.
+RUN useradd --uid 10001 --create-home --home-dir /var/lib/tallyport tallyport \
+    && install --directory --owner tallyport --mode 0700 \
+        /var/lib/tallyport/gateway /var/lib/tallyport/provisioner
 COPY --from=build /opt/tallyport /opt/tallyport
 ENV PATH=/opt/tallyport/bin:$PATH \
     PYTHONUNBUFFERED=1 \

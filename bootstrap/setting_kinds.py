@@ -122,6 +122,12 @@ def _domain(text: str) -> str:
     return text.lower()
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
+        raise ValueError("must be up to 64 letters, digits, dots, dashes or underscores")
+    return text
+
+
 def _path(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_absolute():
@@ -194,6 +200,7 @@ TEXT = Kind("text", _text)
 HOST = Kind("host", _host)
 PORT = number(1, _PORT_MAX)
 DOMAIN = Kind("domain name", _domain)
+NAME = Kind("short name", _name)
 FOLDER = Kind("absolute path", _path)
 ORIGINS = Kind("origins, separated by commas", _origins)
 STREAM = Kind("none, embedded or HOST:PORT[,...]", _stream)

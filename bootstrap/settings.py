@@ -90,6 +90,12 @@ class Api:
 class Gateway:
     """The gateway in front of the deployed APIs."""
 
+    id: str = setting(
+        "TALLYPORT_GATEWAY_ID",
+        kinds.NAME,
+        "gateway-1",
+        "Name of this gateway in the log; two gateways need two names, one gateway keeps its own.",
+    )
     host: str = setting(
         "TALLYPORT_GATEWAY_HOST", kinds.HOST, "127.0.0.1", "Address the gateway listens on."
     )

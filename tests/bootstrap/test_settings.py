@@ -67,6 +67,7 @@ def test_a_variable_that_is_empty_counts_as_not_set() -> None:
         ("TALLYPORT_API_PORT", "0", "must be between 1 and 65535"),
         ("TALLYPORT_API_PORT", "9" * 5000, "must be a whole number"),
         ("TALLYPORT_API_HOST", "a b", "must be a host name"),
+        ("TALLYPORT_GATEWAY_ID", "two words", "must be up to 64 letters"),
         ("TALLYPORT_HOME", "relative/folder", "must be an absolute path"),
         ("TALLYPORT_PUBLIC_URL", "ftp://x", "must look like http://HOST[:PORT]"),
         ("TALLYPORT_PUBLIC_URL", "http://[::1", "is not a well-formed URL"),
