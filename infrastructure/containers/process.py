@@ -127,8 +127,9 @@ class ProcessDriver:
         """Follow the replica's log from a position on, until it ends."""
         folder = self._place(replica.replica_id)
         reader = LogReader(folder, after)
+        made = _made_at(folder)
         try:
-            while True:
+            while made == _made_at(folder):
                 alive = is_kept(folder)
                 lines = reader.read()
                 if lines:
@@ -384,6 +385,14 @@ def _sweep(half_made: Path) -> None:
 def _signal(pid: int, signum: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signum)
+
+
+def _made_at(place: Path) -> int | None:
+    """Return what tells a replica's folder from the next one of the same name."""
+    try:
+        return (place / DESCRIPTION).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _is_free(port: int) -> bool:

@@ -1,0 +1,146 @@
+"""Probes replicas: a request to the health path where there is one, else a connection to the port.
+
+A replica is *starting* until its first success, then *ready*; after as many failures in a row as
+its check allows it is *unhealthy*, until the next success. A starting one is probed several times a
+second, so that it serves as soon as it can.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from domain.deployments.values import HealthCheck, ReplicaPhase
+from infrastructure.containers import ActualReplica, ReplicaState
+
+STARTING_PERIOD_SECONDS = 0.2
+STATUS_LINE_BYTES_MAX = 4096
+PORT_CHECK = HealthCheck(path="", period_seconds=2, timeout_seconds=2, failure_threshold=3)
+_HEALTHY = range(200, 300)
+_STATUS_WORDS = 2
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How a running replica does."""
+
+    phase: ReplicaPhase
+    since: datetime
+    reason: str | None = None
+    """What the last failed probe met."""
+
+
+class HealthMonitor:
+    """One small task per running replica."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever a replica's phase changes."""
+        self._changed = changed
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._health: dict[str, Health] = {}
+        self._first: dict[str, asyncio.Event] = {}
+
+    @property
+    def health(self) -> Mapping[str, Health]:
+        """What is known, by the engine's id of a replica's start."""
+        return self._health
+
+    def watch(self, replicas: Sequence[tuple[ActualReplica, HealthCheck | None]]) -> None:
+        """Probe exactly these from now on."""
+        wanted = {
+            replica.engine_id: (replica, check)
+            for replica, check in replicas
+            if replica.state is ReplicaState.RUNNING and replica.address is not None
+        }
+        for gone in self._tasks.keys() - wanted.keys():
+            self._tasks.pop(gone).cancel()
+            self._health.pop(gone, None)
+            self._first.pop(gone, None)
+        for engine_id, (replica, check) in wanted.items():
+            if engine_id not in self._tasks:
+                self._first[engine_id] = asyncio.Event()
+                probing = self._probe_for_ever(replica, check or PORT_CHECK)
+                self._tasks[engine_id] = asyncio.create_task(probing)
+
+    async def first_answers(self, engine_ids: Sequence[str]) -> None:
+        """Wait until each was probed once, or is not due yet: then nothing is reported blindly."""
+        events = [self._first[engine_id] for engine_id in engine_ids if engine_id in self._first]
+        await asyncio.gather(*(event.wait() for event in events))
+
+    async def close(self) -> None:
+        """Stop probing."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks.clear()
+
+    async def _probe_for_ever(self, replica: ActualReplica, check: HealthCheck) -> None:
+        engine_id = replica.engine_id
+        await self._wait_initially(replica, check)
+        failures = 0
+        while True:
+            reason = await probe(str(replica.address), replica.port or 0, check)
+            failures = 0 if reason is None else failures + 1
+            self._remember(engine_id, reason, failed=failures >= check.failure_threshold)
+            self._first[engine_id].set()
+            starting = self._health[engine_id].phase is ReplicaPhase.STARTING
+            period = min(STARTING_PERIOD_SECONDS, check.period_seconds)
+            await asyncio.sleep(period if starting else check.period_seconds)
+
+    async def _wait_initially(self, replica: ActualReplica, check: HealthCheck) -> None:
+        started = replica.started_at or datetime.now(UTC)
+        due = started + timedelta(seconds=check.initial_delay_seconds)
+        wait = (due - datetime.now(UTC)).total_seconds()
+        if wait > 0:
+            self._first[replica.engine_id].set()
+            await asyncio.sleep(min(wait, check.initial_delay_seconds))
+
+    def _remember(self, engine_id: str, reason: str | None, *, failed: bool) -> None:
+        known = self._health.get(engine_id)
+        phase = known.phase if known is not None else ReplicaPhase.STARTING
+        if reason is None:
+            phase = ReplicaPhase.READY
+        elif phase is ReplicaPhase.READY and failed:
+            phase = ReplicaPhase.UNHEALTHY
+        now = datetime.now(UTC)
+        since = known.since if known is not None and known.phase is phase else now
+        self._health[engine_id] = Health(phase=phase, since=since, reason=reason)
+        if known is None or known.phase is not phase:
+            self._changed()
+
+
+async def probe(address: str, port: int, check: HealthCheck) -> str | None:
+    """Return None when the replica answers as it should, else what was wrong, in words."""
+    try:
+        async with asyncio.timeout(check.timeout_seconds):
+            return await _ask(address, port, check.path)
+    except TimeoutError:
+        what = f"GET {check.path}" if check.path else f"port {port}"
+        return f"{what} did not answer within {check.timeout_seconds} s"
+    except OSError:
+        return f"port {port} is not open"
+    except ValueError:
+        return f"GET {check.path} was not answered in HTTP"
+
+
+async def _ask(address: str, port: int, path: str) -> str | None:
+    reader, writer = await asyncio.open_connection(address, port, limit=STATUS_LINE_BYTES_MAX)
+    try:
+        if not path:
+            return None
+        if not path.isascii() or any(character <= " " for character in path):
+            return "the health path has characters that no path has"
+        head = f"GET {path} HTTP/1.1\r\nHost: {address}:{port}\r\nConnection: close\r\n"
+        writer.write(f"{head}User-Agent: tallyport-health\r\n\r\n".encode())
+        words = (await reader.readuntil(b"\r\n")).split()
+        if not words or not words[0].startswith(b"HTTP/1.") or len(words) < _STATUS_WORDS:
+            raise ValueError(words)
+        # A redirect is no answer: only the replica itself can say that it is well.
+        return None if int(words[1]) in _HEALTHY else f"GET {path} answered {int(words[1])}"
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        raise ValueError(path) from error
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()

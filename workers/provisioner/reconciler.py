@@ -1,0 +1,305 @@
+"""Performs the plan, again and again, each deployment in a task of its own."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+
+from infrastructure.containers import (
+    ActualReplica,
+    ContainerDriver,
+    ContainerError,
+    EngineUnavailable,
+    ReplicaSpec,
+    ReplicaState,
+)
+from workers.provisioner import (
+    DeploymentObservation,
+    DesiredDeployment,
+    DesiredState,
+    ProvisionerOptions,
+    Reports,
+)
+from workers.provisioner.health import HealthMonitor
+from workers.provisioner.logs import LogCollector
+from workers.provisioner.plan import Action, Drain, Remove, Restart, Start, plan
+from workers.provisioner.record import Record
+
+log = structlog.get_logger()
+
+PAUSE_SECONDS = 0.05
+"""Shortest time between two looks, however much changes."""
+SILENT_PHASES = frozenset({"stopped", "deleted"})
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How the provisioner itself does, for health checks and metrics."""
+
+    last_success_at: datetime | None = None
+    looks: int = 0
+    failures: int = 0
+    actions: int = 0
+    deployments: int = 0
+    replicas: int = 0
+    problem: str | None = None
+
+
+class Provisioner:
+    """The loop. Two of them at once do no harm; only one is useful."""
+
+    def __init__(
+        self,
+        driver: ContainerDriver,
+        desired: DesiredState,
+        reports: Reports,
+        collector: LogCollector,
+        *,
+        options: ProvisionerOptions | None = None,
+        passed: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        """Tell `passed` each step that was taken: a fault test ends the process there."""
+        self.status = Status()
+        self._driver = driver
+        self._desired = desired
+        self._reports = reports
+        self._collector = collector
+        self._options = options or ProvisionerOptions()
+        self._passed = passed
+        self._wake = asyncio.Event()
+        self._monitor = HealthMonitor(self._wake.set)
+        self._record = Record(self._options)
+        self._settling: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(self._options.concurrency)
+        self._silent_since: float | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled. Replicas run on."""
+        tasks = (self._look_for_ever(), self._watch_for_changes(), self._collector.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for task in tasks:
+                    group.create_task(task)
+        finally:
+            for settling in self._settling.values():
+                settling.cancel()
+            await asyncio.gather(*self._settling.values(), return_exceptions=True)
+            await self._monitor.close()
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            self._wake.clear()
+            await self._look()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._options.interval_seconds)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _watch_for_changes(self) -> None:
+        while True:
+            try:
+                await self._desired.wait_for_change(self._options.interval_seconds)
+            except Exception:
+                log.exception("waiting for a change failed")
+                await asyncio.sleep(self._options.interval_seconds)
+            self._wake.set()
+
+    async def _look(self) -> None:
+        """Compare once, and set each deployment's task going."""
+        # What is being changed while we look would be seen half done.
+        busy = {name for name, task in self._settling.items() if not task.done()}
+        try:
+            wanted = {each.deployment_id: each for each in await self._desired.read()}
+        except Exception as error:
+            log.exception("the wanted state cannot be read")
+            self._failed(f"the wanted state cannot be read: {error or type(error).__name__}")
+            return
+        try:
+            replicas = await self._driver.list_replicas()
+        except EngineUnavailable as error:
+            self._failed(str(error))
+            self._report_silence(wanted.keys() - busy, str(error))
+            return
+        self._silent_since = None
+        actual = _by_deployment(replicas)
+        self._succeeded(deployments=len(wanted), replicas=len(replicas))
+        self._monitor.watch(
+            [
+                (replica, wanted[replica.deployment_id].health_check)
+                for replica in replicas
+                if replica.deployment_id in wanted
+            ]
+        )
+        self._collector.follow(replicas)
+        for name in wanted.keys() - busy:
+            self._record.known(name)
+            self._settle_soon(name, self._settle(wanted[name], actual.get(name, [])))
+        for name in actual.keys() - wanted.keys() - busy:
+            if self._record.is_orphaned(name):
+                self._settle_soon(name, self._remove_orphans(actual[name]))
+        self._record.forget_all_but(wanted.keys() | actual.keys())
+
+    def _settle_soon(self, name: str, work: Coroutine[object, object, None]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except EngineUnavailable as error:
+                self._failed(str(error))
+            except Exception as error:
+                log.exception("a deployment could not be settled", deployment_id=name)
+                self._failed(f"{name}: {error or type(error).__name__}")
+
+        self._settling[name] = asyncio.create_task(guarded())
+        self._settling = {each: task for each, task in self._settling.items() if not task.done()}
+
+    async def _settle(self, desired: DesiredDeployment, actual: Sequence[ActualReplica]) -> None:
+        """Bring one deployment one step nearer to what is wanted, and report what is seen."""
+        record = self._record
+        if not actual and desired.replicas == 0 and desired.phase in SILENT_PHASES:
+            return
+        await self._monitor.first_answers([replica.engine_id for replica in actual])
+        await self._ask_last_words(desired, actual)
+        memory = record.memory(self._monitor.health)
+        actions = plan(desired, actual, memory, now=datetime.now(UTC), options=self._options)
+        record.note(desired, actual, actions, memory)
+        await self._report(desired, actual)
+        if actions:
+            await self._perform(actions)
+            self._wake.set()
+
+    async def _report(self, desired: DesiredDeployment, actual: Sequence[ActualReplica]) -> None:
+        observation = self._record.observation(desired, actual, self._monitor.health)
+        if not self._record.is_news(desired.deployment_id, observation):
+            return
+        self._passed("before_report")
+        await self._reports.report(desired.deployment_id, observation)
+        self._record.reported(desired.deployment_id, observation, actual)
+        self._passed("after_report")
+        if observation.problem is not None:
+            log.warning(
+                "deployment has a problem",
+                deployment_id=desired.deployment_id,
+                team_id=desired.team_id,
+                problem=observation.problem,
+            )
+
+    def _report_silence(self, names: AbstractSet[str], problem: str) -> None:
+        """Say of every deployment that the engine is away, if it is for long: all else as it was.
+
+        The replicas probably run on, so nobody should stop sending to them.
+        """
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        if now - self._silent_since < self._options.engine_problem_seconds:
+            return
+        for name in names & self._record.last_reported.keys():
+            last = self._record.last_reported[name]
+            silent = msgspec.structs.replace(last, problem=problem)
+            if self._record.is_news(name, silent):
+                self._settle_soon(name, self._report_silent(name, silent))
+
+    async def _report_silent(self, name: str, silent: DeploymentObservation) -> None:
+        await self._reports.report(name, silent)
+        self._record.reported(name, silent, ())
+
+    async def _ask_last_words(
+        self, desired: DesiredDeployment, actual: Sequence[ActualReplica]
+    ) -> None:
+        for replica in actual:
+            if self._record.wants_last_words(replica):
+                tail = await self._driver.tail(replica, lines=self._options.tail_lines)
+                memory_bytes = desired.resources.memory_bytes
+                self._record.note_end(replica, tail, memory_bytes=memory_bytes)
+
+    async def _perform(self, actions: Sequence[Action]) -> None:
+        starts = [action.spec for action in actions if isinstance(action, Start)]
+        others = [action for action in actions if not isinstance(action, Start | Drain)]
+        await asyncio.gather(
+            self._start_all(starts), *(self._perform_other(action) for action in others)
+        )
+
+    async def _perform_other(self, action: Action) -> None:
+        match action:
+            case Remove(replica):
+                await self._remove(replica)
+            case Restart(replica, spec):
+                await self._end(replica)
+                await self._start(spec)
+            case Start() | Drain():
+                return
+
+    async def _start_all(self, specs: Sequence[ReplicaSpec]) -> None:
+        """Start the first alone: what is wrong with the image is wrong for all of them."""
+        for at, spec in enumerate(specs):
+            if await self._start(spec):
+                await asyncio.gather(*(self._start(other) for other in specs[at + 1 :]))
+                return
+
+    async def _start(self, spec: ReplicaSpec) -> bool:
+        self._passed("before_start")
+        try:
+            async with self._slots:
+                await self._driver.start(spec)
+        except EngineUnavailable:
+            raise
+        except ContainerError as error:
+            self._record.note_start_failure(spec, str(error))
+            log.warning("replica not started", replica_id=spec.replica_id, reason=str(error))
+            return False
+        self._passed("after_start")
+        self._record.note_start(spec)
+        self._count_action()
+        log.info("replica started", replica_id=spec.replica_id, team_id=spec.team_id)
+        return True
+
+    async def _remove(self, replica: ActualReplica) -> None:
+        await self._end(replica)
+        async with self._slots:
+            await self._driver.remove(replica)
+        self._passed("after_remove")
+        self._count_action()
+        log.info("replica removed", replica_id=replica.replica_id, team_id=replica.team_id)
+
+    async def _end(self, replica: ActualReplica) -> None:
+        """Stop the replica and take in its last lines."""
+        self._passed("before_stop")
+        if replica.state is ReplicaState.RUNNING:
+            async with self._slots:
+                await self._driver.stop(replica, grace_seconds=self._options.stop_grace_seconds)
+            self._passed("after_stop")
+        if replica.state is not ReplicaState.CREATED:
+            await self._collector.finish(replica, wait_seconds=self._options.log_wait_seconds)
+
+    async def _remove_orphans(self, replicas: Sequence[ActualReplica]) -> None:
+        log.warning("removing replicas of an unknown deployment", count=len(replicas))
+        await asyncio.gather(*(self._remove(replica) for replica in replicas))
+
+    def _succeeded(self, *, deployments: int, replicas: int) -> None:
+        self.status = msgspec.structs.replace(
+            self.status,
+            last_success_at=datetime.now(UTC),
+            looks=self.status.looks + 1,
+            deployments=deployments,
+            replicas=replicas,
+            problem=None,
+        )
+
+    def _failed(self, problem: str) -> None:
+        log.warning("the provisioner cannot work", problem=problem)
+        self.status = msgspec.structs.replace(
+            self.status, failures=self.status.failures + 1, problem=problem
+        )
+
+    def _count_action(self) -> None:
+        self.status = msgspec.structs.replace(self.status, actions=self.status.actions + 1)
+
+
+def _by_deployment(replicas: Sequence[ActualReplica]) -> dict[str, list[ActualReplica]]:
+    grouped: defaultdict[str, list[ActualReplica]] = defaultdict(list)
+    for replica in replicas:
+        grouped[replica.deployment_id].append(replica)
+    return grouped
