@@ -229,7 +229,7 @@ class Relay:
                     check_due = clock() + self._limits.cluster_check_seconds
                     if await self._publisher.cluster_id() != at.cluster_id:
                         raise PublishFailed("another kafka answers")
-                await self._news(connection, beyond=at.position, until=watermarks_due - clock())
+                await self._news(stop, connection, beyond=at.position, deadline=watermarks_due)
 
     async def _take_over(self, connection: _Connection) -> _Position:
         """Begin an epoch: from here on, no relay before this one can save."""
@@ -313,13 +313,15 @@ class Relay:
         self._position = at.position
         self._metrics.last_success.set_to_current_time()
 
-    async def _news(self, connection: _Connection, *, beyond: int, until: float) -> None:
-        """Return when the log has more, or after `until` seconds."""
-        if until <= 0:
-            return
-        async for news in connection.notifies(timeout=until):
-            if not news.payload.isdigit() or int(news.payload) > beyond:
-                return
+    async def _news(
+        self, stop: asyncio.Event, connection: _Connection, *, beyond: int, deadline: float
+    ) -> None:
+        """Return when the log has more, at the deadline, or soon after the call to stop."""
+        clock = asyncio.get_running_loop().time
+        while not stop.is_set() and (left := deadline - clock()) > 0:
+            async for news in connection.notifies(timeout=min(left, 0.25)):
+                if not news.payload.isdigit() or int(news.payload) > beyond:
+                    return
 
     def _count(self, page: Sequence[RecordedEvent]) -> None:
         for event in page:

@@ -1,7 +1,8 @@
 """How to reach Kafka, and how to open one of the library's clients without leaking it.
 
-The library starts a thread in a client's constructor and forgets it when no broker answers. During
-an outage that would be a thread for each attempt, so a client that fails to open is closed here.
+The library starts a thread in a client's constructor and forgets it when no broker answers, and it
+forgets each socket that could not connect. During an outage that would be a thread and some sockets
+for each attempt, so both are closed here.
 """
 
 import contextlib
@@ -12,7 +13,11 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from infrastructure.stream.kafka_library import KafkaConnectionError, KafkaNetClient
+from infrastructure.stream.kafka_library import (
+    KafkaConnectionError,
+    KafkaNetClient,
+    KafkaNetSocket,
+)
 
 
 class KafkaServers(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +34,26 @@ class KafkaServers(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"KafkaServers({self.bootstrap!r}, {self.security_protocol!r})"
+
+
+class _DirectSocket(KafkaNetSocket):  # type: ignore[misc] # the library has no types
+    """The library's plain way to connect (it is chosen by scheme), minus the forgotten sockets."""
+
+    SCHEMES = ("direct",)
+
+    async def sock_connect(
+        self,
+        net: object,
+        sock: socket.socket,
+        sockaddr: object,
+        timeout_at: float | None = None,
+    ) -> socket.socket:
+        try:
+            await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 class _Closable(Protocol):
@@ -60,6 +85,7 @@ def open_client(servers: KafkaServers, make: Callable[..., Client], **config: ob
             ssl_cafile=servers.ssl_cafile,
             bootstrap_timeout_ms=timeout_ms,
             reconnect_backoff_max_ms=1000,
+            proxy_url="direct://",
             kafka_client=remember,
             **config,
         )

@@ -18,6 +18,7 @@ with warnings.catch_warnings():
         UnknownTopicOrPartitionError,
     )
     from kafka.net.compat import KafkaNetClient
+    from kafka.net.inet import KafkaNetSocket
 
 __all__ = [
     "ConsumerRecord",
@@ -26,6 +27,7 @@ __all__ = [
     "KafkaConsumer",
     "KafkaError",
     "KafkaNetClient",
+    "KafkaNetSocket",
     "KafkaProducer",
     "KafkaTimeoutError",
     "TopicAlreadyExistsError",

@@ -108,6 +108,14 @@ class KafkaSide:
             if sample.name.endswith("_total") and sample.labels["source"] == source
         )
 
+    def joins(self) -> float:
+        return sum(
+            sample.value
+            for metric in self.stream_metrics.joins.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        )
+
 
 @asynccontextmanager
 async def running(relay: Relay) -> AsyncIterator[None]:

@@ -41,7 +41,13 @@ class Log:
 @asynccontextmanager
 async def open_log(conninfo: str) -> AsyncIterator[Log]:
     async with AsyncConnectionPool(
-        conninfo, open=False, min_size=1, max_size=6, timeout=5, kwargs={"autocommit": True}
+        conninfo,
+        open=False,
+        min_size=1,
+        max_size=6,
+        timeout=5,
+        kwargs={"autocommit": True},
+        check=AsyncConnectionPool.check_connection,
     ) as pool:
         store = PostgresEventStore(pool, conninfo, outage_seconds_max=60)
         try:
