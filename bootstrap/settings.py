@@ -328,9 +328,14 @@ class Settings:
     prices: Prices = Prices()
 
 
-def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment; raise `SettingsError` with all that is wrong."""
-    environ = os.environ if environ is None else environ
+def load(
+    environ: Mapping[str, str] | None = None, *, overrides: Mapping[str, str] | None = None
+) -> Settings:
+    """Read the settings from the environment; raise `SettingsError` with all that is wrong.
+
+    `overrides` holds variables that were given in another way, by an option on the command line.
+    """
+    environ = {**(os.environ if environ is None else environ), **(overrides or {})}
     problems: list[str] = []
     own = _read(Settings, environ, problems)
     settings = replace(

@@ -59,6 +59,14 @@ def test_a_variable_that_is_empty_counts_as_not_set() -> None:
     assert load({"TALLYPORT_API_PORT": "", "TALLYPORT_HOME": " "}) == load({})
 
 
+def test_an_option_on_the_command_line_goes_before_the_environment() -> None:
+    environ = {"TALLYPORT_KAFKA": "one:9092", "TALLYPORT_API_PORT": "9000"}
+    settings = load(environ, overrides={"TALLYPORT_KAFKA": "embedded"})
+
+    assert settings.parts.kafka == "embedded"
+    assert settings.api.port == 9000
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
