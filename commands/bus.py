@@ -71,7 +71,7 @@ class Store(Protocol):
     """What the bus needs of the event store."""
 
     async def append(
-        self, events: list[NewEvent], *, idempotency: Idempotency | None = None
+        self, events: Sequence[NewEvent], *, idempotency: Idempotency | None = None
     ) -> int:
         """Append all or nothing."""
         ...
@@ -96,7 +96,7 @@ class Store(Protocol):
 class BatchCodec(Protocol):
     """What the bus needs of the codec."""
 
-    async def encode_all(self, events: list[Event]) -> list[tuple[str, bytes]]:
+    async def encode_all(self, events: Sequence[Event]) -> list[tuple[str, bytes]]:
         """Encode."""
         ...
 

@@ -25,6 +25,7 @@ from domain.deployments.values import HealthCheck, ReplicaPhase, Resources, Stat
 from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
+from projections.tables import Connection
 from projections.view import Change, View
 
 
@@ -177,3 +178,11 @@ DEPLOYMENTS = View(
     fold=_fold,
     indexes=("team_id, created_at, id", "UNIQUE app_name"),
 )
+
+
+async def read_versions(connection: Connection) -> list[tuple[str, int]]:
+    """Return id and version of every deployment that is not gone, oldest first."""
+    cursor = await connection.execute(
+        "SELECT id, version FROM views.deployments ORDER BY created_at, id"
+    )
+    return [(row[0], row[1]) for row in await cursor.fetchall()]

@@ -17,6 +17,9 @@ from infrastructure.stream import Progress
 from projections.view import Key, Row, View
 
 CHANNEL = "tallyport_views"
+"""Tells `<view> <position>` whenever a view moved."""
+ROWS_CHANNEL = "tallyport_view_rows"
+"""Tells `<view>` when rows of it changed."""
 
 VIEWS_SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS views AUTHORIZATION tallyport_app;
@@ -184,6 +187,17 @@ async def load_rows(
     return {key_of(view, row): row for row in rows}
 
 
+async def read_all(connection: Connection, view: View[Row]) -> list[Row]:
+    """Return every row of the view as it is shown now."""
+    cursor = await connection.execute(
+        sql.SQL("SELECT coalesce(json_agg(t), '[]')::text FROM {} t").format(
+            sql.Identifier("views", view.name)
+        )
+    )
+    found = await cursor.fetchone()
+    return msgspec.json.decode(found[0] if found else "[]", type=list[view.row])  # type: ignore[name-defined]
+
+
 def key_of(view: View[Row], row: Row) -> Key:
     """Return a row's key."""
     return tuple(getattr(row, name) for name in view.key)
@@ -224,6 +238,8 @@ async def save(
             await connection.execute(
                 "SELECT pg_notify(%s, %s)", (CHANNEL, f"{view.name} {reached}")
             )
+            if rows or gone:
+                await connection.execute("SELECT pg_notify(%s, %s)", (ROWS_CHANNEL, view.name))
 
 
 async def move(

@@ -126,17 +126,13 @@ class ProjectionRunner:
         """Return the generation shown, and whether it has to be replaced."""
         async with self._pool.connection() as connection:
             live = await tables.live_generation(connection, self._view)
-            if live is None:
-                await tables.create_generation(connection, self._view, 1)
-                await tables.switch_to(connection, self._view, 1)
-                live = (1, self._view.fingerprint, False)
-            generation, fingerprint, rebuild_wanted = live
+        if live is None or live[1] != self._view.fingerprint:
+            # Never shown half-filled. A table of older columns stays readable until then.
+            generation = await self._rebuild(1 if live is None else live[0] + 1)
+            return generation, False
+        generation, _, rebuild_wanted = live
+        async with self._pool.connection() as connection:
             await self._load_parked(connection, generation)
-        changed = fingerprint != self._view.fingerprint
-        if changed:
-            # The table has other columns than this code: it stays readable while it is replaced.
-            await self._rebuild(generation + 1)
-            return generation + 1, False
         return generation, rebuild_wanted
 
     async def _follow(self, generation: int, *, live: bool) -> None:

@@ -1,0 +1,157 @@
+"""The provisioner's wiring: which driver, what is wanted, where reports and log lines go."""
+
+import asyncio
+from collections.abc import Sequence
+
+import psycopg
+import structlog
+
+from bootstrap.core import Core
+from bootstrap.settings import Settings
+from commands.bus import Bus, Context
+from commands.deployments import SECRET_PURPOSE, ReportReplicas
+from commands.work import Actor
+from domain.deployments.deployment import DEPLOYMENT, Deployment
+from domain.deployments.values import Status
+from domain.kernel.errors import NotFound
+from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
+from infrastructure.containers import Catalogue, ContainerDriver, RegistryAuth
+from infrastructure.containers.catalogue import PredefinedImages
+from infrastructure.containers.process import ProcessDriver
+from projections.analytics.logs import ClickHouseLogSink
+from projections.deployments import DEPLOYMENTS, read_versions
+from projections.news import ViewNews
+from workers.provisioner import DeploymentObservation, DesiredDeployment
+from workers.provisioner.logs import LogCollector
+from workers.provisioner.reconciler import Provisioner
+
+PROVISIONER = Context(actor=Actor(id="provisioner"))
+
+
+async def provision(core: Core) -> None:
+    """Reconcile containers with the log. Never returns."""
+    settings = core.settings
+    folder = settings.home / "provisioner"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    driver = await choose_driver(settings, PredefinedImages(), await installation_of(core))
+    clickhouse = ClickHouseClient(ClickHouseOptions(url=settings.parts.clickhouse_url))
+    collector = LogCollector(driver, ClickHouseLogSink(clickhouse), folder / "logs.json")
+    bus = core.bus()
+    desired = LogDesiredState(core, bus)
+    worker = Provisioner(driver, desired, BusReports(bus), collector)
+    structlog.get_logger().info("provisioner started", driver=driver.name)
+    try:
+        await asyncio.gather(worker.run(), collector.run())
+    finally:
+        await desired.close()
+        await driver.close()
+        await clickhouse.close()
+
+
+async def choose_driver(
+    settings: Settings, catalogue: Catalogue, installation: str
+) -> ContainerDriver:
+    """Return the driver that the settings ask for; `auto` takes Docker if an engine answers."""
+    from infrastructure.containers.docker import (  # noqa: PLC0415 - its library takes a while
+        DockerDriver,
+        DockerOptions,
+        docker_problem,
+    )
+    from infrastructure.containers.docker_logs import DEFAULT_HOST  # noqa: PLC0415
+
+    host = settings.containers.docker_host or DEFAULT_HOST
+    wanted = settings.containers.driver
+    if wanted == "process" or (wanted == "auto" and await docker_problem(host) is not None):
+        return ProcessDriver(settings.home / "provisioner" / "processes", catalogue)
+    return DockerDriver(DockerOptions(installation=installation, host=host), catalogue)
+
+
+async def installation_of(core: Core) -> str:
+    """Return the id of this installation, by which its containers are told from others'."""
+    async with core.pool.connection() as connection:
+        cursor = await connection.execute("SELECT id FROM installation")
+        row = await cursor.fetchone()
+    if row is None:
+        raise RuntimeError("the database is not migrated: run `tallyport migrate`")
+    return str(row[0])
+
+
+class LogDesiredState:
+    """What should run: the ids from the view, each deployment's state from the log itself."""
+
+    def __init__(self, core: Core, bus: Bus) -> None:
+        self._core = core
+        self._bus = bus
+        self._news = ViewNews(core.conninfo, {DEPLOYMENTS.name})
+
+    async def read(self) -> Sequence[DesiredDeployment]:
+        """Return every deployment that is not gone; raises when the view cannot be read."""
+        try:
+            async with self._core.pool.connection() as connection:
+                versions = await read_versions(connection)
+        except psycopg.Error as error:
+            raise OSError(f"the view of deployments cannot be read: {error}") from error
+        desired = []
+        for deployment_id, version in versions:
+            loaded = await self._bus.load(DEPLOYMENT, deployment_id, fresh=False)
+            if loaded.version < version:
+                # Another process changed it since we last looked.
+                loaded = await self._bus.load(DEPLOYMENT, deployment_id, fresh=True)
+            if loaded.state is not None and loaded.state.status is not Status.DELETED:
+                desired.append(await self._desired(loaded.state))
+        return desired
+
+    async def wait_for_change(self, timeout_seconds: float) -> None:
+        """Return when a deployment changed, or after the time."""
+        await self._news.wait(timeout_seconds)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._news.close()
+
+    async def _desired(self, state: Deployment) -> DesiredDeployment:
+        vault = self._core.vault
+        await vault.load([state.team_id])
+        auth = state.registry_auth
+        return DesiredDeployment(
+            deployment_id=state.deployment_id,
+            team_id=state.team_id,
+            app_name=state.app_name,
+            image=state.image,
+            port=state.port,
+            env={
+                name: vault.open(sealed, purpose=SECRET_PURPOSE)
+                for name, sealed in state.environment.items()
+            },
+            replicas=state.target,
+            revision=state.revision,
+            resources=state.resources,
+            health_check=state.health_check,
+            registry_auth=None
+            if auth is None
+            else RegistryAuth(
+                username=auth.username, password=vault.open(auth.password, purpose=SECRET_PURPOSE)
+            ),
+            phase=state.status.value,
+        )
+
+
+class BusReports:
+    """Observations as commands."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def report(self, deployment_id: str, observation: DeploymentObservation) -> None:
+        """Take the observation; the same one changes nothing."""
+        command = ReportReplicas(
+            deployment_id=deployment_id,
+            replicas=observation.replicas,
+            problem=observation.problem,
+        )
+        try:
+            await self._bus.dispatch(command, PROVISIONER)
+        except NotFound:
+            structlog.get_logger().warning(
+                "report about nothing we know", deployment_id=deployment_id
+            )

@@ -1,0 +1,58 @@
+"""What operators do to a running platform: rebuild a view, look at parked events, retry them."""
+
+import psycopg
+
+from bootstrap.embedded.home import Home
+from bootstrap.embedded.ports import assign_ports
+from bootstrap.settings import Settings
+from projections.catalogue import VIEWS
+
+
+async def request_rebuild(settings: Settings, view: str) -> str:
+    """Ask the views worker to rebuild a view; it does so beside the present table."""
+    known = {each.name for each in VIEWS}
+    if view not in known:
+        raise LookupError(f"There is no view {view!r}. There are: {', '.join(sorted(known))}.")
+    async with await psycopg.AsyncConnection.connect(_database(settings)) as connection:
+        await connection.execute(
+            "UPDATE view_generations SET rebuild_wanted = true WHERE view = %s AND live", (view,)
+        )
+    return f"{view} is being rebuilt from the log; it stays readable meanwhile."
+
+
+async def list_parked(settings: Settings) -> str:
+    """Return a line for each parked event."""
+    async with await psycopg.AsyncConnection.connect(_database(settings)) as connection:
+        cursor = await connection.execute(
+            "SELECT view, position, stream_id, topic, error FROM parked_events"
+            " ORDER BY view, position LIMIT 1000"
+        )
+        rows = await cursor.fetchall()
+    if not rows:
+        return "No event is parked: every view could apply everything."
+    return "\n".join(
+        f"{view}  position {position}  {stream_id}  {topic}\n    {error}"
+        for view, position, stream_id, topic, error in rows
+    )
+
+
+async def retry_parked(settings: Settings, view: str) -> str:
+    """Ask for a view's parked events to be applied again."""
+    async with await psycopg.AsyncConnection.connect(_database(settings)) as connection:
+        cursor = await connection.execute(
+            "UPDATE parked_events SET retry_wanted = true WHERE view = %s", (view,)
+        )
+        count = cursor.rowcount
+    if count == 0:
+        raise LookupError(f"No event is parked for {view!r}.")
+    return f"{count} parked events of {view} will be applied again within a second or two."
+
+
+def _database(settings: Settings) -> str:
+    """Return the database of the settings, or the one that `tallyport up` runs in this home."""
+    if settings.parts.database_url:
+        return settings.parts.database_url
+    home = Home.open(settings.home)
+    port = assign_ports(home, ["postgres"])["postgres"]
+    password = home.secret("postgres-app")
+    return f"postgresql://tallyport_app:{password}@127.0.0.1:{port}/tallyport"

@@ -1,0 +1,173 @@
+"""The processes: what runs, by name. Each is one coroutine that ends when it is told to stop.
+
+`tallyport up` runs all of them as children on one machine; in production each is a container.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+from prometheus_client import REGISTRY
+
+from bootstrap.core import Pool, open_core, pause, run_alone
+from bootstrap.settings import Settings
+
+log = structlog.get_logger()
+
+Process = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+
+async def api(settings: Settings, stop: asyncio.Event) -> None:
+    """Answer REST and WebSocket requests."""
+    from bootstrap.rest import serve  # noqa: PLC0415 - FastAPI takes a while to import
+
+    async with open_core(settings, connections_max=20) as core:
+        await serve(core, stop)
+
+
+async def gateway(settings: Settings, stop: asyncio.Event) -> None:
+    """Keep HAProxy equal to the log, and store what it served."""
+    from bootstrap.data_plane import control, meter  # noqa: PLC0415 - only this process
+
+    async with open_core(settings, connections_max=4) as core:
+        await until(stop, control(core), meter(core))
+
+
+async def views(settings: Settings, stop: asyncio.Event) -> None:
+    """Keep every view equal to the log."""
+    from projections.catalogue import VIEWS  # noqa: PLC0415 - only this process
+    from workers.projection_runner import ProjectionRunner  # noqa: PLC0415 - only this process
+
+    async with open_core(settings, connections_max=len(VIEWS) + 4) as core:
+        stream, rebuild_stream = core.stream(), core.store_stream
+        runners = [
+            ProjectionRunner(
+                view,
+                stream=stream,
+                rebuild_stream=rebuild_stream,
+                reader=core.store,
+                decoder=core.codec,
+                pool=core.pool,
+            )
+            for view in VIEWS
+        ]
+
+        async def work() -> None:
+            ending = asyncio.Event()
+            try:
+                await asyncio.gather(*(runner.run(ending) for runner in runners))
+            finally:
+                ending.set()
+
+        await run_alone(core, "views", stop, work)
+
+
+async def analytics(settings: Settings, stop: asyncio.Event) -> None:
+    """Write every request into ClickHouse, exactly once."""
+    from infrastructure.clickhouse.client import (  # noqa: PLC0415 - only this process
+        ClickHouseClient,
+        ClickHouseOptions,
+    )
+    from projections.analytics.metrics import AnalyticsMetrics  # noqa: PLC0415
+    from projections.analytics.projector import (  # noqa: PLC0415
+        AnalyticsOptions,
+        AnalyticsProjector,
+    )
+
+    async with open_core(settings, connections_max=4) as core:
+        clickhouse = ClickHouseClient(ClickHouseOptions(url=settings.parts.clickhouse_url))
+        projector = AnalyticsProjector(
+            clickhouse,
+            core.stream(),
+            core.codec,
+            parking(core.pool),
+            AnalyticsMetrics(),
+            AnalyticsOptions(log_retention_days=settings.logs.retention_days),
+        )
+        try:
+            await run_alone(core, "analytics", stop, projector.run)
+        finally:
+            await clickhouse.close()
+
+
+async def provisioner(settings: Settings, stop: asyncio.Event) -> None:
+    """Make the containers what the log says they should be."""
+    from bootstrap.containers import provision  # noqa: PLC0415 - only this process
+
+    async with open_core(settings, connections_max=6) as core:
+        await run_alone(core, "provisioner", stop, lambda: provision(core))
+
+
+async def relay(settings: Settings, stop: asyncio.Event) -> None:
+    """Publish the log to Kafka."""
+    if settings.parts.kafka == "none":
+        log.info("no Kafka is set, so there is nothing to relay")
+        await stop.wait()
+        return
+    from infrastructure.stream.kafka_connection import KafkaServers  # noqa: PLC0415
+    from infrastructure.stream.kafka_publisher import KafkaPublisher  # noqa: PLC0415
+    from workers.relay import Relay, RelayMetrics  # noqa: PLC0415
+
+    async with open_core(settings, connections_max=4) as core:
+        publisher = KafkaPublisher(KafkaServers(bootstrap=settings.parts.kafka))
+        worker = Relay(
+            reader=core.store,
+            publisher=publisher,
+            conninfo=core.conninfo,
+            metrics=RelayMetrics(REGISTRY),
+        )
+        await worker.run(stop)
+
+
+async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
+    """Do what has to be done from time to time: forget old idempotency keys."""
+
+    async def work() -> None:
+        while True:
+            await core.store.forget_old_answers()
+            await pause(stop, 3600)
+
+    async with open_core(settings, connections_max=2) as core:
+        await run_alone(core, "scheduler", stop, work)
+
+
+PROCESSES: dict[str, Process] = {
+    "api": api,
+    "gateway": gateway,
+    "views": views,
+    "analytics": analytics,
+    "provisioner": provisioner,
+    "relay": relay,
+    "scheduler": scheduler,
+}
+
+WORKERS = ("relay", "views", "analytics", "provisioner", "scheduler")
+
+
+async def until(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
+    """Run all of them until told to stop; an error in one ends them all and is raised."""
+    tasks = [asyncio.create_task(one) for one in work]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            task.result()
+    finally:
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
+def parking(pool: Pool) -> Callable[..., Awaitable[None]]:
+    """Return what puts an event aside that analytics cannot read."""
+
+    async def park(event: Any, reason: str) -> None:  # noqa: ANN401 - the event as it came
+        async with pool.connection() as connection:
+            await connection.execute(
+                "INSERT INTO parked_events (view, generation, position, stream_id, topic, error)"
+                " VALUES ('analytics', 1, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (event.position, event.stream_id, event.topic, reason[:2000]),
+            )
+
+    return park

@@ -1,0 +1,58 @@
+"""News of views: wakes whoever waits for rows of a view to change."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+
+import psycopg
+import structlog
+from psycopg.rows import TupleRow
+
+from projections.tables import ROWS_CHANNEL
+
+RECONNECT_SECONDS = 0.5
+
+
+class ViewNews:
+    """Listens for changes of some views, on a connection of its own that it makes again."""
+
+    def __init__(self, conninfo: str, views: Iterable[str]) -> None:
+        self._conninfo = conninfo
+        self._views = frozenset(views)
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Return True when something changed since the last call, False after the time."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._listen())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout_seconds)
+        changed = self._changed.is_set()
+        self._changed.clear()
+        return changed
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                connection: psycopg.AsyncConnection[
+                    TupleRow
+                ] = await psycopg.AsyncConnection.connect(
+                    self._conninfo, autocommit=True, application_name="tallyport news"
+                )
+                async with connection:
+                    await connection.execute(f"LISTEN {ROWS_CHANNEL}")
+                    self._changed.set()  # whatever happened while nobody listened
+                    async for news in connection.notifies():
+                        if news.payload in self._views:
+                            self._changed.set()
+            except (psycopg.Error, OSError) as error:
+                structlog.get_logger().warning("no news of views", error=str(error))
+            await asyncio.sleep(RECONNECT_SECONDS)
