@@ -351,6 +351,13 @@ def load(
     return _derived(settings)
 
 
+def given(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables of ours as they are, to hand them to a child process."""
+    environ = os.environ if environ is None else environ
+    names = {declared.name for _, declared in declarations()}
+    return {name: text for name, text in environ.items() if name in names}
+
+
 def unknown_names(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return a line for each TALLYPORT_ variable that nobody reads: most often a typing mistake."""
     environ = os.environ if environ is None else environ

@@ -167,4 +167,7 @@ def test_only_the_settings_read_the_environment() -> None:
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Attribute) and dotted_name(node) in {"os.environ", "os.getenv"}
     ]
-    assert not readers, f"Take the value as an argument, declare it in settings.py: {readers}"
+    assert not readers, (
+        "Declare a setting and take the value as an argument. An option goes before it with "
+        f"load(overrides=...), a child process gets given(): {readers}"
+    )

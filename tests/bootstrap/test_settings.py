@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bootstrap import settings_reference
 from bootstrap.setting_kinds import SECRET_KEY_BYTES_MIN
-from bootstrap.settings import SettingsError, declarations, load, unknown_names
+from bootstrap.settings import SettingsError, declarations, given, load, unknown_names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -151,6 +151,12 @@ def test_a_mistyped_name_is_noticed() -> None:
 
     (line,) = unknown_names(environ)
     assert line == "TALLYPORT_API_PROT: no such setting; did you mean TALLYPORT_API_PORT?"
+
+
+def test_a_child_process_is_handed_what_was_given_and_nothing_else() -> None:
+    environ = {"TALLYPORT_API_PORT": "1", "DOCKER_HOST": "x", "PATH": "/bin", "TALLYPORT_X": "1"}
+
+    assert given(environ) == {"TALLYPORT_API_PORT": "1", "DOCKER_HOST": "x"}
 
 
 def test_no_variable_is_declared_twice_and_each_says_what_it_means() -> None:
