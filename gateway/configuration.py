@@ -5,10 +5,11 @@ does. Those are maps and servers, which the agent changes at run time; only a de
 no backend yet needs a reload.
 """
 
+import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.resources import files
 from typing import Literal
@@ -17,12 +18,14 @@ import msgspec
 
 from domain.deployments.values import Visibility
 
+CONFIG, BACKENDS = "gateway.cfg", "backends.cfg"
 ROUTES, KEYS, GRANTS, FLAGS = "routes.map", "keys.map", "grants.map", "flags.map"
 METERING_ON, METERING_PAUSED = "on", "paused"
 KEY_PREFIX = "tp_"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _APP_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_OWN_SECTIONS = {"gateway", "limit_by_key", "limit_by_address", "refused", "unavailable"}
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _HOST = re.compile(r"[a-z0-9.-]{1,253}|\[[0-9a-f:.]+\]")
 
@@ -97,15 +100,21 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
-    """The files HAProxy loads. `maps` is by file name."""
+    """What HAProxy loads: its configuration, and the maps by file name as keys and values."""
 
     config: str
-    backends: str
-    maps: dict[str, str]
+    """`gateway.cfg`, which depends on nothing but the options."""
+    servers: dict[str, dict[str, str]]
+    """By deployment: each replica's place (`address:port`) by its name."""
+    maps: dict[str, dict[str, str]]
+    rejected: tuple[str, ...] = ()
+    """Why a route or key of the table was left out: one bad row must not stop the others."""
 
     def files(self) -> dict[str, str]:
         """Return every file's text by its name."""
-        return {"gateway.cfg": self.config, "backends.cfg": self.backends, **self.maps}
+        maps = {name: map_text(entries) for name, entries in self.maps.items()}
+        backends = {BACKENDS: _backends_text(self.servers)}
+        return {CONFIG: self.config, **backends, **maps}
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -176,7 +185,8 @@ _HAPROXY_ERRORS: Mapping[str, Refusal] = {
     ),
     "replica_too_slow": Refusal(504, "Gateway Timeout", "The replica did not answer in time."),
 }
-"""The codes behind HAProxy's own errors."""
+"""The codes behind HAProxy's own errors. What cannot even be read as the head of a request gets
+HAProxy's fixed 400 or 408 page instead: no rule runs and no text can be set for that."""
 
 _LOG_FORMAT: Mapping[str, str] = {
     "v": "1",
@@ -205,16 +215,35 @@ _LOG_FORMAT: Mapping[str, str] = {
 def render(
     table: RoutingTable, options: GatewayOptions, *, metering: str = METERING_ON
 ) -> Rendered:
-    """Return the files that make HAProxy serve this table; `ValueError` for an unsafe name."""
+    """Return what makes HAProxy serve this table; `ValueError` for a wrong option."""
+    routes: dict[str, str] = {}
+    servers: dict[str, dict[str, str]] = {}
+    keys: dict[str, str] = {}
+    grants: dict[str, str] = {}
+    rejected: list[str] = []
+    for route in table.routes:
+        try:
+            if route.deployment_id in servers or route.app_name in routes:
+                raise ValueError(f"a second route {route.deployment_id!r}, {route.app_name!r}")  # noqa: TRY301 - one way out
+            entry, places = _route_entry(route), _places(route)
+        except ValueError as error:
+            rejected.append(str(error))
+        else:
+            routes[route.app_name], servers[route.deployment_id] = entry, places
+    for key in table.keys:
+        try:
+            entry, granted = _key_entry(key), _grants(key)
+        except ValueError as error:
+            rejected.append(str(error))
+        else:
+            # HAProxy's `hex` writes capitals: a capital hash saves it a step per request.
+            keys[key.secret_hash.upper()] = entry
+            grants.update(granted)
     return Rendered(
-        config=_render_config(options),
-        backends=_render_backends(table.routes),
-        maps={
-            ROUTES: _lines(_route_entries(table.routes)),
-            KEYS: _lines(_key_entries(table.keys)),
-            GRANTS: _lines(_grant_entries(table.keys)),
-            FLAGS: _lines([("metering", metering)]),
-        },
+        config=render_config(options),
+        servers=servers,
+        maps={ROUTES: routes, KEYS: keys, GRANTS: grants, FLAGS: {"metering": metering}},
+        rejected=tuple(rejected),
     )
 
 
@@ -230,7 +259,8 @@ def server_options(options: GatewayOptions) -> str:
     )
 
 
-def _render_config(options: GatewayOptions) -> str:
+def render_config(options: GatewayOptions) -> str:
+    """Return `gateway.cfg`, which depends on nothing but the options."""
     template = files("gateway").joinpath("haproxy.cfg.txt").read_text(encoding="utf-8")
     numbers = {
         name: str(value)
@@ -258,7 +288,14 @@ def _render_config(options: GatewayOptions) -> str:
         ),
         "unavailable": _answer("no_healthy_replica", REFUSALS["no_healthy_replica"], options),
     }
-    return re.sub(r"@([a-z_]+)@", lambda match: values[match[1]], template)
+    text = re.sub(r"@([a-z_]+)@", lambda match: values.get(match[1], match[0]), template)
+    return text.replace("@digest@", digest_of(text))
+
+
+def digest_of(config: str) -> str:
+    """Return the name under which a running worker says which `gateway.cfg` it has."""
+    unsigned = re.sub(r"(proc\.config str)\(\w+\)", r"\1(@digest@)", config)
+    return hashlib.sha256(unsigned.encode()).hexdigest()[:16]
 
 
 def _answer(code: str, refusal: Refusal, options: GatewayOptions) -> str:
@@ -277,56 +314,44 @@ def _answer(code: str, refusal: Refusal, options: GatewayOptions) -> str:
     )
 
 
-def _render_backends(routes: Iterable[Route]) -> str:
+def map_text(entries: Mapping[str, str]) -> str:
+    """Return a map file's text."""
+    return "".join([f"{key} {value}\n" for key, value in entries.items()])
+
+
+def _backends_text(servers: Mapping[str, Mapping[str, str]]) -> str:
     sections = ["# The replicas of every deployment, from the log. Edits are overwritten."]
-    for route in routes:
-        section = [f"backend {_name(route.deployment_id)} from deployments"]
-        section += [f"    server {name} {place}" for name, place in servers_of(route).items()]
+    for deployment_id, places in servers.items():
+        section = [f"backend {deployment_id} from deployments"]
+        section += [f"    server {name} {place}" for name, place in places.items()]
         sections.append("\n".join(section))
     return "\n\n".join(sections) + "\n"
 
 
-def servers_of(route: Route) -> dict[str, str]:
-    """Return each replica's place (`address:port`) by the name HAProxy knows it by."""
+def _route_entry(route: Route) -> str:
+    if not _APP_NAME.fullmatch(route.app_name):
+        raise ValueError(f"not an app name: {route.app_name!r}")
+    if route.deployment_id in _OWN_SECTIONS:
+        raise ValueError(f"not a deployment id: {route.deployment_id!r}")
+    return f"{_name(route.deployment_id)}:{_name(route.team_id)}:{route.visibility}"
+
+
+def _places(route: Route) -> dict[str, str]:
     return {_name(replica.id): _place(replica) for replica in route.replicas}
 
 
-def parse_map(text: str) -> dict[str, str]:
-    """Return a map file's (or `show map`'s values of it) entries."""
-    return dict(line.split(" ", 1) for line in text.splitlines() if line)
+def _key_entry(key: Key) -> str:
+    if not _HASH.fullmatch(key.secret_hash):
+        raise ValueError(f"not a SHA-256 in hex: the hash of key {key.key_id!r}")
+    expires = "" if key.expires_at is None else str(int(key.expires_at.timestamp()))
+    calls = "all" if "call:*" in key.scopes or "admin:*" in key.scopes else "some"
+    limit = max(0, key.requests_per_minute)
+    return f"{_name(key.key_id)}:{_name(key.team_id)}:{limit}:{expires}:{calls}"
 
 
-def _route_entries(routes: Iterable[Route]) -> Iterable[tuple[str, str]]:
-    for route in routes:
-        if not _APP_NAME.fullmatch(route.app_name):
-            raise ValueError(f"not an app name: {route.app_name!r}")
-        value = f"{_name(route.deployment_id)}:{_name(route.team_id)}:{route.visibility}"
-        yield route.app_name, value
-
-
-def _key_entries(keys: Iterable[Key]) -> Iterable[tuple[str, str]]:
-    for key in keys:
-        if not _HASH.fullmatch(key.secret_hash):
-            raise ValueError(f"not a SHA-256 in hex: the hash of key {key.key_id!r}")
-        expires = "" if key.expires_at is None else str(int(key.expires_at.timestamp()))
-        calls = "all" if {"call:*", "admin:*"} & set(key.scopes) else "some"
-        value = ":".join(
-            (_name(key.key_id), _name(key.team_id), str(key.requests_per_minute), expires, calls)
-        )
-        # HAProxy's `hex` writes capitals: a capital hash saves it a step per request.
-        yield key.secret_hash.upper(), value
-
-
-def _grant_entries(keys: Iterable[Key]) -> Iterable[tuple[str, str]]:
-    for key in keys:
-        for scope in key.scopes:
-            kind, _, deployment_id = scope.partition(":")
-            if kind == "call" and deployment_id != "*":
-                yield f"{_name(key.key_id)}:{_name(deployment_id)}", "call"
-
-
-def _lines(entries: Iterable[tuple[str, str]]) -> str:
-    return "".join(f"{key} {value}\n" for key, value in entries)
+def _grants(key: Key) -> dict[str, str]:
+    scopes = [scope for scope in key.scopes if scope.startswith("call:") and scope != "call:*"]
+    return {f"{key.key_id}:{_name(scope.removeprefix('call:'))}": "call" for scope in scopes}
 
 
 def _name(text: str) -> str:

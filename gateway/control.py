@@ -1,0 +1,296 @@
+"""The agent: keeps one HAProxy equal to the routing table.
+
+What a reader would not guess: it compares, it does not follow. Each turn it looks at which workers
+live, asks one it does not know what it has, and sends the difference. So a HAProxy that was killed,
+a reload that somebody else did and an answer that got lost need no special care. The files on disk
+come first: whatever happens next, the next HAProxy starts from them.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from gateway.changes import apply_servers, map_changes, server_changes
+from gateway.configuration import (
+    CONFIG,
+    FLAGS,
+    GRANTS,
+    KEYS,
+    METERING_ON,
+    METERING_PAUSED,
+    ROUTES,
+    Rendered,
+    RoutingTable,
+    digest_of,
+    render,
+    server_options,
+)
+from gateway.launch import LaunchOptions
+from gateway.runtime import ChangeRefused, HAProxyAway, Runtime, WorkerState
+from gateway.snapshot import ConfigurationRefused, Snapshot
+
+log = structlog.get_logger()
+
+_RIGHTS, _WAYS = (KEYS, GRANTS), (FLAGS, ROUTES)
+"""A right that was taken away goes first; a route comes when its servers are there."""
+
+
+class TableSource(Protocol):
+    """Where the routing table comes from."""
+
+    async def read(self) -> RoutingTable:
+        """Return the table as it is now."""
+        ...
+
+    async def wait_for_change(self, timeout: float) -> bool:  # noqa: ASYNC109 - a poll's bound
+        """Return True as soon as the table has changed since `read` last began, else False."""
+        ...
+
+
+class ControlOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the agent paces itself, and when it stops serving rather than serve unrecorded."""
+
+    tick_seconds: float = 0.5
+    """How often HAProxy and the disk are looked at when nothing changes."""
+    gather_seconds: float = 0.02
+    """How long a change waits for others that come with it."""
+    reread_seconds: float = 30.0
+    """How often the table is read although nobody said that it changed."""
+    audit_seconds: float = 300.0
+    """How often a worker is asked what it has although we should know."""
+    refused_pause_seconds: float = 1.0
+    """How long the agent waits after HAProxy refused something, before it asks and tries again."""
+    log_bytes_free_min: int = 64 * 1024**2
+    """Less free space than this for request logs pauses every app; more by half resumes them."""
+
+
+class ControlMetrics:
+    """What the agent says about itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.reloads = Counter(
+            "tallyport_gateway_reloads", "Reloads of HAProxy by the agent.", registry=registry
+        )
+        self.changes = Counter(
+            "tallyport_gateway_changes", "Commands applied at run time.", registry=registry
+        )
+        self.rejected = Gauge(
+            "tallyport_gateway_rejected_rows", "Unusable routes and keys.", registry=registry
+        )
+        self.paused = Gauge(
+            "tallyport_gateway_metering_paused", "1 while apps answer 503.", registry=registry
+        )
+        self.up = Gauge("tallyport_gateway_up", "1 while HAProxy answers.", registry=registry)
+        self.table_read = Gauge(
+            "tallyport_gateway_table_read_timestamp_seconds",
+            "When the routing table was last read.",
+            registry=registry,
+        )
+
+
+class Control:
+    """Keeps one HAProxy equal to its table, for as long as `run` runs."""
+
+    def __init__(
+        self,
+        source: TableSource,
+        launch: LaunchOptions,
+        options: ControlOptions,
+        metrics: ControlMetrics,
+    ) -> None:
+        self._source = source
+        self._gateway = launch.gateway
+        self._requests_folder = launch.requests_folder
+        self._options = options
+        self._metrics = metrics
+        self._snapshot = Snapshot(launch.run_folder, launch.haproxy)
+        self._runtime = Runtime(launch.run_folder)
+        self._workers: dict[int, WorkerState] = {}
+        self._equal: dict[int, Rendered] = {}
+        self._table: RoutingTable | None = None
+        self._wanted: Rendered | None = None
+        self._written: tuple[Rendered, str] | None = None
+        self._refused: Rendered | None = None
+        self._metering = METERING_ON
+        self._read_at = -float("inf")
+        self._audited_at = time.monotonic()
+        self._reachable = True
+
+    async def run(self) -> None:
+        """Never returns. The source and HAProxy may come and go."""
+        changed = True
+        while True:
+            if changed or time.monotonic() - self._read_at > self._options.reread_seconds:
+                await self._read_table()
+            await self.turn()
+            changed = await self._changed()
+
+    async def turn(self) -> None:
+        """Make the files and every living worker equal to the table that was read last."""
+        await self._guard_disk()
+        if self._wanted is not None:
+            await self._write_files(self._wanted)
+        try:
+            await self._equalize()
+        except HAProxyAway as error:
+            self._forget_workers()
+            self._say_reachable(reachable=False, why=str(error))
+        except ChangeRefused as error:
+            # What we believed about a worker is wrong, so we believe nothing and ask.
+            self._forget_workers()
+            log.warning("haproxy refused a change", reason=str(error))
+            await asyncio.sleep(self._options.refused_pause_seconds)
+        else:
+            self._say_reachable(reachable=True, why="")
+
+    async def _read_table(self) -> None:
+        try:
+            self._table = await self._source.read()
+        except Exception as error:  # noqa: BLE001 - whatever keeps the source away, we go on serving
+            log.warning("routing table cannot be read", reason=repr(error))
+            return
+        self._read_at = time.monotonic()
+        self._metrics.table_read.set_to_current_time()
+        await self._render()
+
+    async def _changed(self) -> bool:
+        try:
+            changed = await self._source.wait_for_change(self._options.tick_seconds)
+        except Exception as error:  # noqa: BLE001 - the same
+            log.warning("routing table cannot be followed", reason=repr(error))
+            await asyncio.sleep(self._options.tick_seconds)
+            return True
+        if changed:
+            await asyncio.sleep(self._options.gather_seconds)
+        return changed
+
+    async def _render(self) -> None:
+        if self._table is None:
+            return
+        self._wanted = await asyncio.to_thread(
+            render, self._table, self._gateway, metering=self._metering
+        )
+        self._metrics.rejected.set(len(self._wanted.rejected))
+        for reason in self._wanted.rejected:
+            log.error("row of the routing table left out", reason=reason)
+
+    async def _guard_disk(self) -> None:
+        free = shutil.disk_usage(_existing(self._requests_folder)).free
+        needed = self._options.log_bytes_free_min
+        if self._metering == METERING_PAUSED:
+            needed += needed // 2
+        metering = METERING_PAUSED if free < needed else METERING_ON
+        if metering == self._metering:
+            return
+        self._metering = metering
+        self._metrics.paused.set(metering == METERING_PAUSED)
+        log.warning("metering switched", metering=metering, bytes_free=free)
+        await self._render()
+
+    async def _write_files(self, wanted: Rendered) -> None:
+        if self._written == (wanted, self._snapshot.version()) or wanted is self._refused:
+            return
+        texts = await asyncio.to_thread(wanted.files)
+        known = set().union(*(state.servers for state in self._workers.values()))
+        needs_check = not wanted.servers.keys() <= known
+        needs_check = needs_check or self._snapshot.read(CONFIG) != wanted.config
+        try:
+            await asyncio.to_thread(self._snapshot.write, texts, check=needs_check)
+            self._written = (wanted, self._snapshot.version())
+        except ConfigurationRefused as error:
+            # The good configuration stays; rights that were taken away must still reach the disk.
+            self._refused = wanted
+            log.error("haproxy refuses the configuration", reason=str(error))  # noqa: TRY400 - its words say it all
+            maps = {name: texts[name] for name in wanted.maps}
+            await asyncio.to_thread(self._snapshot.write, maps, check=False)
+        except OSError as error:
+            # A full disk must not keep a revoked key working: the workers can still be told.
+            log.error("snapshot cannot be written", reason=str(error))  # noqa: TRY400 - the same
+
+    async def _equalize(self) -> None:
+        current, old = await self._runtime.workers()
+        if time.monotonic() - self._audited_at > self._options.audit_seconds:
+            self._forget_workers()
+            self._audited_at = time.monotonic()
+        for worker in self._workers.keys() - {current, *old}:
+            self._forget_worker(worker)
+        for worker in old:
+            try:
+                await self._equalize_worker(worker)
+            except (HAProxyAway, ChangeRefused):
+                self._forget_worker(worker)  # it is on its way out; it is asked again if it stays
+        state = await self._equalize_worker(current)
+        if self._wanted is not None and self._needs_reload(state, self._wanted):
+            await self._runtime.reload()
+            self._metrics.reloads.inc()
+            current, _ = await self._runtime.workers()
+            await self._equalize_worker(current)
+
+    async def _equalize_worker(self, worker: int) -> WorkerState:
+        state = self._workers.get(worker)
+        if state is None:
+            state = self._workers[worker] = await self._runtime.read(worker, _RIGHTS + _WAYS)
+        wanted = self._wanted
+        if wanted is None:
+            # Until the table is known, a worker keeps what it started with, but for the flag.
+            flags = {"metering": self._metering}
+            await self._change(worker, list(map_changes(FLAGS, state.maps[FLAGS], flags)))
+            state.maps[FLAGS] = flags
+        elif self._equal.get(worker) is not wanted:
+            changes = [*_map_changes(_RIGHTS, state, wanted)]
+            changes += server_changes(state, wanted.servers, server_options(self._gateway))
+            changes += _map_changes(_WAYS, state, wanted)
+            await self._change(worker, changes)
+            state.maps.update(wanted.maps)
+            apply_servers(state, wanted.servers)
+            self._equal[worker] = wanted
+        await self._remove_aside(worker, state)
+        return state
+
+    async def _change(self, worker: int, commands: list[str]) -> None:
+        if commands:
+            await self._runtime.change(worker, commands)
+            self._metrics.changes.inc(len(commands))
+
+    async def _remove_aside(self, worker: int, state: WorkerState) -> None:
+        names = [f"{backend}/{name}" for backend, those in state.aside.items() for name in those]
+        if names:
+            await self._runtime.remove_servers(worker, names)
+            state.aside = await self._runtime.aside(worker)
+
+    def _needs_reload(self, state: WorkerState, wanted: Rendered) -> bool:
+        """Tell whether the worker lacks a backend, or the operator's present options."""
+        if wanted is self._refused:
+            return False
+        has_backends = wanted.servers.keys() <= state.servers.keys()
+        return not has_backends or state.config != digest_of(wanted.config)
+
+    def _forget_workers(self) -> None:
+        self._workers.clear()
+        self._equal.clear()
+
+    def _forget_worker(self, worker: int) -> None:
+        self._workers.pop(worker, None)
+        self._equal.pop(worker, None)
+
+    def _say_reachable(self, *, reachable: bool, why: str) -> None:
+        self._metrics.up.set(reachable)
+        if reachable != self._reachable:
+            self._reachable = reachable
+            log.warning("haproxy came or went", reachable=reachable, reason=why)
+
+
+def _map_changes(names: Sequence[str], state: WorkerState, wanted: Rendered) -> Iterator[str]:
+    for name in names:
+        yield from map_changes(name, state.maps[name], wanted.maps[name])
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
