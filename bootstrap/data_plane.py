@@ -1,4 +1,4 @@
-"""The gateway's wiring: HAProxy's place on disk, its table from the views, frames to the log."""
+"""The gateway's wiring: its table comes from the views, its frames go into the log."""
 
 from uuid import UUID
 
@@ -6,39 +6,15 @@ import psycopg
 from prometheus_client import REGISTRY
 
 from bootstrap.core import Core
-from bootstrap.embedded.haproxy import find_haproxy
-from bootstrap.settings import Settings
+from bootstrap.haproxy import launch_options
 from domain.metering.events import RequestsServed
 from domain.metering.values import frame_event_id
-from gateway.configuration import GatewayOptions, Key, Replica, Route, RoutingTable
+from gateway.configuration import Key, Replica, Route, RoutingTable
 from gateway.control import Control, ControlMetrics, ControlOptions
-from gateway.launch import LaunchOptions, exec_haproxy
 from gateway.meter import Meter, MeterMetrics, MeterOptions
 from infrastructure.event_store import Metadata, NewEvent
 from projections.gateway import KEYS, ROUTES, read_keys, read_routes
 from projections.news import ViewNews
-
-
-def launch_options(settings: Settings) -> LaunchOptions:
-    """Return where this machine's HAProxy lives and what its operator chose."""
-    gateway = settings.gateway
-    folder = settings.home / "gateway"
-    for name in ("run", "requests"):
-        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    return LaunchOptions(
-        gateway_id=gateway.id,
-        run_folder=folder / "run",
-        requests_folder=folder / "requests",
-        haproxy=find_haproxy(),
-        gateway=GatewayOptions(
-            binds=(f"{gateway.host}:{gateway.port}",), apps_domain=gateway.apps_domain
-        ),
-    )
-
-
-def become_haproxy(settings: Settings) -> None:
-    """Turn this process into HAProxy."""
-    exec_haproxy(launch_options(settings))
 
 
 async def control(core: Core) -> None:

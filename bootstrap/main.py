@@ -68,7 +68,7 @@ def gateway() -> None:
 @app.command()
 def haproxy() -> None:
     """Become HAProxy, configured from the last snapshot."""
-    from bootstrap.data_plane import become_haproxy  # noqa: PLC0415 - only what this needs
+    from bootstrap.haproxy import become_haproxy  # noqa: PLC0415 - only what this needs
 
     become_haproxy(settings_module.load())
 
