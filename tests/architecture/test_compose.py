@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from bootstrap import settings_reference
+from bootstrap.processes import PROCESSES, WORKERS
 from bootstrap.settings import declarations
 from tests.architecture.source_tree import ROOT
 
@@ -30,6 +31,12 @@ OURS = {name: service for name, service in SERVICES.items() if name not in STORE
 
 def having(variable: str) -> set[str]:
     return {n for n, service in SERVICES.items() if variable in service.get("environment", {})}
+
+
+def test_the_services_are_the_processes_and_the_stores() -> None:
+    assert SERVICES.keys() == {*PROCESSES, "haproxy", "migrate", *STORES}
+    for name, service in OURS.items():
+        assert service["command"] == (["worker", name] if name in WORKERS else [name])
 
 
 def test_every_store_is_there_with_a_pinned_image_a_health_check_and_a_volume() -> None:
@@ -67,7 +74,7 @@ def test_secrets_are_where_they_are_needed_and_nowhere_else() -> None:
     assert having("TALLYPORT_DATABASE_OWNER_URL") == {"migrate"}
     assert having("TALLYPORT_SIGNING_KEY") == {"api"}
     assert "haproxy" not in having("TALLYPORT_DATABASE_URL")
-    assert "gateway" not in having("TALLYPORT_SECRET_KEY")
+    assert having("TALLYPORT_SECRET_KEY") == {"api", "views", "provisioner"}
 
 
 def test_haproxy_and_its_agent_share_one_volume() -> None:
