@@ -10,6 +10,7 @@ from domain.metering.events import RequestsServed
 from domain.metering.values import decode_frame
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
+from projections.reading import Listing, Page, Reader, Window
 from projections.view import Change, View
 
 
@@ -116,3 +117,58 @@ KEY_USAGE = View(
     changes=_usage_changes,
     fold=_fold_usage,
 )
+
+
+class UsedKey(ApiKeyRow, frozen=True, kw_only=True):
+    """A key and what the gateway saw of it."""
+
+    request_count: int
+    last_used: datetime | None
+
+
+KEY_LISTING = Listing(
+    sorts={"createdAt": "created_at", "name": "name"},
+    sort_default="-createdAt",
+    id_column="id",
+    kinds=API_KEYS.columns,
+)
+
+
+async def key_by_hash(reader: Reader, secret_hash: str) -> ApiKeyRow | None:
+    """Return the key whose secret has this hash."""
+    return await reader.row(
+        ApiKeyRow, "SELECT * FROM views.api_keys WHERE secret_hash = %s", secret_hash
+    )
+
+
+async def key_by_id(reader: Reader, key_id: str, *, team_ids: Sequence[str]) -> UsedKey | None:
+    """Return one of these teams' keys, unless it was revoked."""
+    return await reader.row(
+        UsedKey,
+        "SELECT k.*, coalesce(u.requests, 0) AS request_count, u.last_used"
+        " FROM views.api_keys AS k LEFT JOIN views.key_usage AS u ON u.key_id = k.id"
+        " WHERE k.id = %s AND k.team_id = ANY(%s) AND k.revoked_at IS NULL",
+        key_id,
+        list(team_ids),
+    )
+
+
+async def list_keys(reader: Reader, window: Window, *, team_ids: Sequence[str]) -> Page[UsedKey]:
+    """Return these teams' keys that were not revoked."""
+    return await reader.page(
+        UsedKey,
+        "SELECT k.*, coalesce(u.requests, 0) AS request_count, u.last_used"
+        " FROM views.api_keys AS k LEFT JOIN views.key_usage AS u ON u.key_id = k.id"
+        " WHERE k.team_id = ANY(%s) AND k.revoked_at IS NULL",
+        list(team_ids),
+        listing=KEY_LISTING,
+        window=window,
+    )
+
+
+async def count_keys(reader: Reader, *, team_ids: Sequence[str]) -> int:
+    """Return how many keys these teams have that were not revoked."""
+    return await reader.number(
+        "SELECT count(*) FROM views.api_keys WHERE team_id = ANY(%s) AND revoked_at IS NULL",
+        list(team_ids),
+    )

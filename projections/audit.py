@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import msgspec
+from psycopg import sql
 
 from infrastructure.event_store import RecordedEvent
 from infrastructure.sealing import mask
 from infrastructure.stream import Topic
+from projections.reading import Listing, Page, Reader, Window
 from projections.view import Change, View
 
 _NEVER_SHOWN = frozenset({"secret_hash", "refresh_hash", "password_hash"})
@@ -64,13 +66,75 @@ def public_content(data: bytes) -> dict[str, Any]:
 
 AUDIT = View(
     name="audit",
-    version=1,
+    version=2,
     topic=Topic.EVENTS,
     row=AuditRow,
     key=("position",),
     changes=_changes,
     fold=_fold,
-    indexes=("team_id, position", "stream_id, version"),
+    indexes=("team_id, position", "stream_id, version", "(content ->> 'team_id')"),
     append_only=True,
     reads_raw=True,
 )
+
+
+class Sought(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit list is narrowed to."""
+
+    actor: str | None = None
+    type: str | None = None
+    stream_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+AUDIT_LISTING = Listing(
+    sorts={"position": "position"},
+    sort_default="-position",
+    id_column="position",
+    kinds=AUDIT.columns,
+)
+
+# A worker's events carry no team: they belong to the team whose thing the stream is about.
+_OWN: LiteralString = (
+    " (team_id = ANY(%s) OR stream_id IN (SELECT stream_id FROM views.audit WHERE version = 1"
+    " AND (content ->> 'team_id' = ANY(%s) OR content ->> 'user_id' = %s)))"
+)
+
+
+async def list_audit(
+    reader: Reader, window: Window, sought: Sought, *, team_ids: Sequence[str], user_id: str | None
+) -> Page[AuditRow]:
+    """Return what happened to these teams' things."""
+    return await reader.page(
+        AuditRow,
+        sql.SQL(
+            "SELECT * FROM views.audit WHERE (%s::text IS NULL OR actor = %s)"
+            " AND (%s::text IS NULL OR type = %s) AND (%s::text IS NULL OR stream_id = %s)"
+            " AND (%s::timestamptz IS NULL OR recorded_at >= %s)"
+            " AND (%s::timestamptz IS NULL OR recorded_at < %s) AND"
+        )
+        + sql.SQL(_OWN),
+        *(value for name in Sought.__struct_fields__ for value in [getattr(sought, name)] * 2),
+        list(team_ids),
+        list(team_ids),
+        user_id,
+        listing=AUDIT_LISTING,
+        window=window,
+    )
+
+
+async def history(
+    reader: Reader, stream_id: str, *, team_ids: Sequence[str], user_id: str | None
+) -> Sequence[AuditRow]:
+    """Return all that happened to one thing, oldest first; nothing if it is not these teams'."""
+    return await reader.rows(
+        AuditRow,
+        sql.SQL("SELECT * FROM views.audit WHERE stream_id = %s AND")
+        + sql.SQL(_OWN)
+        + sql.SQL(" ORDER BY version"),
+        stream_id,
+        list(team_ids),
+        list(team_ids),
+        user_id,
+    )

@@ -1,6 +1,6 @@
 """The deployments as their owners see them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -25,6 +25,7 @@ from domain.deployments.values import HealthCheck, ReplicaPhase, Resources, Stat
 from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
+from projections.reading import Listing, Page, Reader, Window
 from projections.tables import Connection
 from projections.view import Change, View
 
@@ -186,3 +187,62 @@ async def read_versions(connection: Connection) -> list[tuple[str, int]]:
         "SELECT id, version FROM views.deployments ORDER BY created_at, id"
     )
     return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+DEPLOYMENT_LISTING = Listing(
+    sorts={"createdAt": "created_at", "updatedAt": "updated_at", "appName": "app_name"},
+    sort_default="-createdAt",
+    id_column="id",
+    kinds=DEPLOYMENTS.columns,
+)
+
+
+async def deployment_by_id(
+    reader: Reader, deployment_id: str, *, team_ids: Sequence[str]
+) -> DeploymentRow | None:
+    """Return one of these teams' deployments."""
+    return await reader.row(
+        DeploymentRow,
+        "SELECT * FROM views.deployments WHERE id = %s AND team_id = ANY(%s)",
+        deployment_id,
+        list(team_ids),
+    )
+
+
+async def list_deployments(
+    reader: Reader, window: Window, *, team_ids: Sequence[str], status: Status | None
+) -> Page[DeploymentRow]:
+    """Return these teams' deployments, those of one status if told so."""
+    return await reader.page(
+        DeploymentRow,
+        "SELECT * FROM views.deployments"
+        " WHERE team_id = ANY(%s) AND (%s::text IS NULL OR status = %s)",
+        list(team_ids),
+        status,
+        status,
+        listing=DEPLOYMENT_LISTING,
+        window=window,
+    )
+
+
+async def count_deployments(reader: Reader, *, team_ids: Sequence[str]) -> int:
+    """Return how many deployments these teams have."""
+    return await reader.number(
+        "SELECT count(*) FROM views.deployments WHERE team_id = ANY(%s)", list(team_ids)
+    )
+
+
+async def is_there(reader: Reader, deployment_id: str) -> bool:
+    """Tell whether anything is left of a deployment."""
+    return bool(
+        await reader.number("SELECT count(*) FROM views.deployments WHERE id = %s", deployment_id)
+    )
+
+
+def as_of(events: Iterable[tuple[object, RecordedEvent]]) -> DeploymentRow | None:
+    """Return the row that these first events of one deployment make."""
+    row: DeploymentRow | None = None
+    for event, recorded in events:
+        for _, change in deployment_changes(event, recorded):
+            row = _fold(row, change, recorded)
+    return row

@@ -13,6 +13,7 @@ from domain.identity.events import (
 )
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
+from projections.reading import Reader
 from projections.view import Change, View
 
 
@@ -112,3 +113,28 @@ SESSIONS = View(
     fold=_fold_session,
     indexes=("user_id, created_at",),
 )
+
+
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A session together with whose it is."""
+
+    session_id: str
+    user_id: str
+    team_id: str
+    expires_at: datetime
+    ended: bool
+
+
+async def session_by_id(reader: Reader, session_id: str) -> SignedIn | None:
+    """Return a session and its person's team."""
+    return await reader.row(
+        SignedIn,
+        "SELECT s.id AS session_id, s.user_id, u.team_id, s.expires_at, s.ended"
+        " FROM views.sessions AS s JOIN views.users AS u ON u.id = s.user_id WHERE s.id = %s",
+        session_id,
+    )
+
+
+async def user_by_id(reader: Reader, user_id: str) -> UserRow | None:
+    """Return a person."""
+    return await reader.row(UserRow, "SELECT * FROM views.users WHERE id = %s", user_id)

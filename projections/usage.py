@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import LiteralString
 
 import msgspec
+from psycopg import sql
 
 from domain.metering.events import RequestsServed
 from domain.metering.values import RequestLine, decode_frame
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
+from projections.reading import Reader
 from projections.view import Change, View
 
 HOUR_MS = 3_600_000
@@ -90,3 +93,42 @@ REQUEST_TOTALS = View(
     fold=_fold,
     indexes=("team_id, hour",),
 )
+
+
+class Used(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over some hours, for one value of what was asked to be kept apart."""
+
+    subject: str
+    """A deployment's or key's id, or a day (`2026-11-23`)."""
+    requests: int
+    billable: int
+    client_errors: int
+    server_errors: int
+    bytes_in: int
+    bytes_out: int
+
+
+SUBJECTS: dict[str, LiteralString] = {
+    "deployment": "deployment_id",
+    "key": "key_id",
+    "day": "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+}
+
+
+async def used_by(
+    reader: Reader, subject: str, *, team_id: str, start: datetime, end: datetime
+) -> Sequence[Used]:
+    """Return a team's usage between two full hours, apart by deployment, key or day."""
+    return await reader.rows(
+        Used,
+        sql.SQL(
+            "SELECT {} AS subject, sum(requests)::bigint AS requests,"
+            " sum(billable)::bigint AS billable, sum(client_errors)::bigint AS client_errors,"
+            " sum(server_errors)::bigint AS server_errors, sum(bytes_in)::bigint AS bytes_in,"
+            " sum(bytes_out)::bigint AS bytes_out FROM views.request_totals"
+            " WHERE team_id = %s AND hour >= %s AND hour < %s GROUP BY 1 ORDER BY 1"
+        ).format(sql.SQL(SUBJECTS[subject])),
+        team_id,
+        start,
+        end,
+    )

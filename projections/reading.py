@@ -1,0 +1,234 @@
+"""Reading views: rows as values, and waiting until a view has reached a position.
+
+Who changed something and wants to read it asks for the position the change was answered with.
+One connection listens for the whole process; each projection runner says how far it got.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, LiteralString, TypeVar
+
+import msgspec
+import psycopg
+import structlog
+from psycopg import sql
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from domain.kernel.errors import DomainError
+from infrastructure.stream import partitions_of
+from projections.tables import CHANNEL
+from projections.view import View
+
+RowType = TypeVar("RowType", bound=msgspec.Struct)
+
+Query = LiteralString | sql.Composed | sql.SQL
+
+POLL_SECONDS = 1.0
+RECONNECT_SECONDS = 0.5
+
+log = structlog.get_logger()
+
+
+class ViewBehind(DomainError):
+    """The view has not reached the position you asked for; try again in a moment."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one view is."""
+
+    view: str
+    position: int
+    parked: int
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a list may be sorted: the names people use, and the columns behind them."""
+
+    sorts: Mapping[str, str]
+    sort_default: str
+    """As people write it: `-createdAt` is newest first."""
+    id_column: str
+    kinds: Mapping[str, str]
+    """SQL types of the columns."""
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a list."""
+
+    sort: str
+    descending: bool
+    limit: int
+    offset: int = 0
+    after: tuple[str, str] | None = None
+    """Begin after the row with this sort value and id."""
+
+
+class Page(msgspec.Struct, Generic[RowType], frozen=True, kw_only=True):
+    """A part of a list."""
+
+    rows: Sequence[RowType]
+    total: int
+    last: tuple[str, str] | None
+    """Sort value and id of the last row, when more rows follow."""
+
+
+class Reader:
+    """Asks the views. One per process; `run` keeps the one listening connection."""
+
+    def __init__(
+        self, pool: AsyncConnectionPool, conninfo: str, views: Iterable[View[Any]]
+    ) -> None:
+        self._pool = pool
+        self._conninfo = conninfo
+        self._partitions = {view.name: partitions_of(view.topic) for view in views}
+        self._reached: dict[str, int] = {}
+        self._news = asyncio.Condition()
+
+    async def rows(self, kind: type[RowType], query: Query, *parameters: object) -> list[RowType]:
+        """Return a query's rows, each as a `kind` whose fields are the columns."""
+        wrapped = sql.SQL("SELECT coalesce(json_agg(t), '[]')::text FROM ({}) AS t").format(
+            sql.SQL(query) if isinstance(query, str) else query
+        )
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(wrapped, parameters)
+            found = await cursor.fetchone()
+        return msgspec.json.decode(found[0] if found else "[]", type=list[kind])  # type: ignore[valid-type]
+
+    async def row(self, kind: type[RowType], query: Query, *parameters: object) -> RowType | None:
+        """Return the query's first row, if it has one."""
+        rows = await self.rows(kind, query, *parameters)
+        return rows[0] if rows else None
+
+    async def page(
+        self,
+        kind: type[RowType],
+        query: Query,
+        *parameters: object,
+        listing: Listing,
+        window: Window,
+    ) -> Page[RowType]:
+        """Return a part of what the query selects, and how much that is altogether."""
+        column, id_column = listing.sorts[window.sort], listing.id_column
+        direction = sql.SQL(" DESC" if window.descending else " ASC")
+        place = sql.SQL("({}, {})").format(sql.Identifier(column), sql.Identifier(id_column))
+        beyond: sql.Composable = sql.SQL("true")
+        if window.after is not None:
+            beyond = sql.SQL("{} {} (%s::{}, %s::{})").format(
+                place,
+                sql.SQL("<" if window.descending else ">"),
+                sql.SQL(listing.kinds[column]),
+                sql.SQL(listing.kinds[id_column]),
+            )
+        statement = sql.SQL(
+            "WITH found AS NOT MATERIALIZED ({query}) SELECT (SELECT count(*) FROM found),"
+            " (SELECT coalesce(json_agg(t), '[]')::text FROM (SELECT * FROM found WHERE {beyond}"
+            " ORDER BY {column}{direction}, {id}{direction} LIMIT %s OFFSET %s) AS t)"
+        ).format(
+            query=sql.SQL(query) if isinstance(query, str) else query,
+            beyond=beyond,
+            column=sql.Identifier(column),
+            id=sql.Identifier(id_column),
+            direction=direction,
+        )
+        arguments = (*parameters, *(window.after or ()), window.limit + 1, window.offset)
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(statement, arguments)
+            found = await cursor.fetchone() or (0, "[]")
+        rows = msgspec.json.decode(found[1], type=list[kind])  # type: ignore[valid-type]
+        more, rows = len(rows) > window.limit, rows[: window.limit]
+        last = (_text(rows[-1], column), _text(rows[-1], id_column)) if more else None
+        return Page(rows=rows, total=found[0], last=last)
+
+    async def number(self, query: Query, *parameters: object) -> int:
+        """Return the one number that the query asks for."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(query, parameters)
+            found = await cursor.fetchone()
+        return int(found[0]) if found and found[0] is not None else 0
+
+    async def position(self, view: str) -> int:
+        """Return how far the view is: everything up to there is in it."""
+        reached = await self.number(
+            "SELECT CASE WHEN count(*) = %s THEN min(position) ELSE 0 END"
+            " FROM view_positions JOIN view_generations USING (view, generation)"
+            " WHERE live AND view = %s",
+            self._partitions[view],
+            view,
+        )
+        self._reached[view] = max(reached, self._reached.get(view, 0))
+        return reached
+
+    async def wait_for(self, view: str, position: int, *, timeout_seconds: float) -> None:
+        """Return once the view has reached the position; raises `ViewBehind` after the timeout."""
+        if self._reached.get(view, 0) >= position:
+            return
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while await self.position(view) < position:
+                    await self._wait_for_news(view, position)
+        except TimeoutError:
+            raise ViewBehind(view=view, position=position) from None
+
+    async def standings(self) -> Sequence[Standing]:
+        """Return how far each view is and how many events are parked for it."""
+        return await self.rows(
+            Standing,
+            "SELECT view, min(position) AS position,"
+            " (SELECT count(*) FROM parked_events AS p"
+            "  WHERE p.view = g.view AND p.generation = g.generation) AS parked"
+            " FROM view_generations AS g JOIN view_positions USING (view, generation)"
+            " WHERE live GROUP BY g.view, g.generation ORDER BY g.view",
+        )
+
+    async def check(self) -> None:
+        """Raise unless the views' database answers."""
+        await self.number("SELECT 1")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Listen until told to stop; connect again when the connection is lost."""
+        while not stop.is_set():
+            try:
+                await self._listen(stop)
+            except (psycopg.Error, OSError) as error:
+                log.warning("not listening to views", error=str(error))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
+
+    async def _listen(self, stop: asyncio.Event) -> None:
+        connection: psycopg.AsyncConnection[TupleRow]
+        connection = await psycopg.AsyncConnection.connect(
+            self._conninfo,
+            autocommit=True,
+            connect_timeout=5,
+            keepalives_idle=10,
+            application_name="tallyport reader",
+        )
+        async with connection:
+            await connection.execute(f'LISTEN "{CHANNEL}"')
+            await self._tell(None, 0)
+            while not stop.is_set():
+                async for notice in connection.notifies(timeout=POLL_SECONDS):
+                    view, _, position = notice.payload.partition(" ")
+                    await self._tell(view, int(position))
+
+    async def _tell(self, view: str | None, position: int) -> None:
+        # A view with several partitions is as far as the slowest one, which only the table knows.
+        if view is not None and self._partitions.get(view) == 1:
+            self._reached[view] = max(position, self._reached.get(view, 0))
+        async with self._news:
+            self._news.notify_all()
+
+    async def _wait_for_news(self, view: str, position: int) -> None:
+        async with self._news:
+            if self._reached.get(view, 0) >= position:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
+
+
+def _text(row: msgspec.Struct, column: str) -> str:
+    value = getattr(row, column)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
