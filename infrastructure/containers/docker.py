@@ -7,7 +7,10 @@ virtual machine (Docker Desktop) a port on 127.0.0.1 is published instead.
 """
 
 import asyncio
+import socket
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +31,7 @@ from infrastructure.containers import (
     LogLine,
     LogPosition,
     ReplicaSpec,
+    ReplicaState,
     StartFailed,
 )
 from infrastructure.containers import docker_request as request
@@ -38,9 +42,11 @@ from infrastructure.containers.docker_networks import DockerNetworks
 log = structlog.get_logger()
 
 THREADS = 16
+SLOW_THREADS = 32
 ANSWER_SECONDS_MAX = 20
 PULL_SECONDS_MAX = 600
-ATTEMPTS = 3
+ATTEMPTS = 50
+ATTEMPT_SECONDS = 0.1
 CONFLICT = 409
 
 P = ParamSpec("P")
@@ -86,7 +92,9 @@ class DockerDriver:
         self._options = options
         self._passed = passed
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+        self._slow_threads = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="docker-pull")
         self._http = http_client(options.host)
+        self._connecting = threading.Lock()
         self._client: docker.APIClient | None = None
         self._publish = False
         self._images = DockerImages(catalogue, host=options.host, pull_seconds_max=PULL_SECONDS_MAX)
@@ -110,7 +118,13 @@ class DockerDriver:
         """Make the replica run; one with its id that runs already is left as it is."""
         self._starting[spec.team_id] += 1
         try:
-            await self._call(self._start, spec)
+            if await self._call(self._resume, spec):
+                return
+            image_id = await self._call(self._find_image, spec)
+            if image_id is None:
+                image_id = await self._call_slowly(lambda: self._images.fetch(self._api(), spec))
+            self._passed("docker.image")
+            await self._call(self._start, spec, image_id)
         finally:
             self._starting[spec.team_id] -= 1
 
@@ -142,30 +156,58 @@ class DockerDriver:
         """Let go of the engine. Containers run on."""
         await self._http.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._client is not None:
-            self._client.close()
+        self._slow_threads.shutdown(wait=False, cancel_futures=True)
+        self._disconnect()
 
     async def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in one of our threads; what the engine throws becomes our words."""
-        loop = asyncio.get_running_loop()
+        return await self._run(self._threads, partial(work, *args, **kwargs))
+
+    async def _call_slowly(self, work: Callable[[], T]) -> T:
+        """Run what may take minutes where it keeps nobody waiting."""
+        return await self._run(self._slow_threads, work)
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
-            return await loop.run_in_executor(self._threads, partial(work, *args, **kwargs))
-        except (DockerException, requests.RequestException) as error:
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
+        except requests.ConnectionError as error:
+            self._disconnect()
+            raise EngineUnavailable(f"the Docker engine does not answer: {words(error)}") from error
+        except (DockerException, requests.RequestException, OSError) as error:
             raise EngineUnavailable(f"the Docker engine does not answer: {words(error)}") from error
 
     def _api(self) -> docker.APIClient:
-        if self._client is None:
-            client = docker.APIClient(
-                base_url=self._options.host,
-                version=request.API_VERSION,
-                timeout=ANSWER_SECONDS_MAX,
-                max_pool_size=THREADS,
-            )
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _disconnect(self) -> None:
+        with self._connecting:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _connect(self) -> docker.APIClient:
+        if self._options.host.startswith("unix://"):
+            # The library leaves a socket open for each time it finds nobody there.
+            with socket.socket(socket.AF_UNIX) as knock:
+                knock.settimeout(ANSWER_SECONDS_MAX)
+                knock.connect(self._options.host.removeprefix("unix://"))
+        client = docker.APIClient(
+            base_url=self._options.host,
+            version=request.API_VERSION,
+            timeout=ANSWER_SECONDS_MAX,
+            max_pool_size=THREADS,
+        )
+        try:
             system = client.info().get("OperatingSystem", "")
-            self._publish = sys.platform != "linux" or "Docker Desktop" in system
-            self._networks.internal = self._options.internal and not self._publish
-            self._client = client
-        return self._client
+        except Exception:
+            client.close()
+            raise
+        self._publish = sys.platform != "linux" or "Docker Desktop" in system
+        self._networks.internal = self._options.internal and not self._publish
+        return client
 
     def _containers(self) -> list[dict[str, Any]]:
         ours = f"{request.label('installation')}={self._options.installation}"
@@ -191,31 +233,38 @@ class DockerDriver:
         network = request.network_name(self._options.installation, labels[request.label("team")])
         return request.actual_replica(inspected, network=network, publish=self._publish)
 
-    def _start(self, spec: ReplicaSpec) -> None:
+    def _resume(self, spec: ReplicaSpec) -> bool:
+        """Go on with the container that an earlier attempt made; False when there is none."""
         name = request.container_name(self._options.installation, spec.replica_id)
+        found = self._inspect(name)
+        if found is None:
+            return False
+        if found.config_hash == spec.config_hash and found.state is not ReplicaState.EXITED:
+            if found.state is ReplicaState.CREATED:
+                self._start_container(found.engine_id)
+            return True
+        self._remove(found.engine_id)
+        self._passed("docker.replaced")
+        return False
+
+    def _find_image(self, spec: ReplicaSpec) -> str | None:
+        return self._images.find(self._api(), spec, beside=self._siblings(spec))
+
+    def _start(self, spec: ReplicaSpec, image_id: str) -> None:
         for _ in range(ATTEMPTS):
-            found = self._inspect(name)
-            if found is not None and found.config_hash == spec.config_hash:
-                if found.state == "running":
-                    return
-                if found.state == "created":
-                    self._start_container(found.engine_id)
-                    return
-            if found is not None:
-                self._remove(found.engine_id)
-                self._passed("docker.replaced")
-            created = self._create(spec)
+            created = self._create(spec, image_id)
             if created is not None:
                 self._passed("docker.created")
                 self._start_container(created)
                 return
-        raise StartFailed(f"somebody else keeps making the container {name}")
+            time.sleep(ATTEMPT_SECONDS)  # somebody else is making it right now
+            if self._resume(spec):
+                return
+        raise StartFailed(f"somebody else keeps making the container of {spec.replica_id}")
 
-    def _create(self, spec: ReplicaSpec) -> str | None:
+    def _create(self, spec: ReplicaSpec, image_id: str) -> str | None:
         """Make the container; None when one with its name appeared meanwhile."""
         api = self._api()
-        image_id = self._images.resolve(api, spec, beside=self._siblings(spec))
-        self._passed("docker.image")
         network = self._networks.ensure(api, spec.team_id)
         self._passed("docker.network")
         arguments = request.create_request(

@@ -13,6 +13,7 @@ from infrastructure.containers import (
     CatalogueImage,
     EngineUnavailable,
     ImageMissing,
+    LocalImage,
     ReplicaSpec,
 )
 
@@ -28,8 +29,10 @@ class DockerImages:
         self._pull_seconds_max = pull_seconds_max
         self._making = threading.Lock()
 
-    def resolve(self, api: docker.APIClient, spec: ReplicaSpec, *, beside: Sequence[str]) -> str:
-        """Return the image's id.
+    def find(
+        self, api: docker.APIClient, spec: ReplicaSpec, *, beside: Sequence[str]
+    ) -> str | None:
+        """Return the image's id where it is here already: this takes no time.
 
         All replicas of one revision run the same content, also when the tag has moved since.
         """
@@ -38,13 +41,20 @@ class DockerImages:
                 return found
         predefined = self._catalogue.find(spec.image)
         if predefined is not None:
-            with self._making:
-                return self._made(api, predefined)
-        return _id_of(api, spec.image) or self._pulled(api, spec)
+            return _id_of(api, _reference(predefined, predefined.build()))
+        return _id_of(api, spec.image)
+
+    def fetch(self, api: docker.APIClient, spec: ReplicaSpec) -> str:
+        """Make or pull the image, and return its id: this may take minutes."""
+        predefined = self._catalogue.find(spec.image)
+        if predefined is None:
+            return self._pulled(api, spec)
+        with self._making:
+            return self._made(api, predefined)
 
     def _made(self, api: docker.APIClient, predefined: CatalogueImage) -> str:
         image = predefined.build()
-        reference = f"{predefined.image}:{image.content_hash}"
+        reference = _reference(predefined, image)
         if found := _id_of(api, reference):
             return found
         log.info("making a predefined image", image=reference)
@@ -96,6 +106,10 @@ class DockerImages:
         return docker.APIClient(
             base_url=self._host, version=api.api_version, timeout=self._pull_seconds_max
         )
+
+
+def _reference(predefined: CatalogueImage, image: LocalImage) -> str:
+    return f"{predefined.image}:{image.content_hash}"
 
 
 def _build(api: docker.APIClient, reference: str, context: bytes) -> None:
