@@ -1,15 +1,19 @@
 """ClickHouse's engine (chDB) in this process: runs one statement at a time per handle.
 
 What a reader would not guess: every request opens its own engine handle (0.2 ms) and drops it, so
-a setting or a database chosen by one request can never leak into another. An INSERT's data goes
-through the engine's streaming insert, which needs no temporary file.
+a setting or a database chosen by one request can never leak into another. And an INSERT's data
+goes in as a file in memory: the engine's streaming insert says "stored" of an insert that was
+killed, and data inside the statement's text ends at its first empty line.
 """
 
+import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple, Protocol, cast
 
 import chdb
@@ -22,9 +26,10 @@ ABORTED, TOO_MANY_QUERIES, UNKNOWN_EXCEPTION = 236, 202, 1002
 
 _INSERT = re.compile(rb"(?:\s|--[^\n]*\n|/\*.*?\*/)*INSERT\b", re.IGNORECASE | re.DOTALL)
 # Quoted text and comments are matched first so that nothing inside them is taken for a keyword.
-_WHERE_DATA_BEGINS = re.compile(
+_KEYWORD = re.compile(
     rb"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*"|--[^\n]*|/\*.*?\*/"""
-    rb"""|\bFORMAT\s+(?P<format>\w+)[ \t\f]*\r?\n?|\b(?P<no_data>SELECT|WITH|VALUES|INFILE)\b""",
+    rb"""|\bFORMAT\s+(?P<format>\w+)[ \t\f]*\r?\n?|\b(?P<settings>SETTINGS)\b"""
+    rb"""|\b(?P<no_data>SELECT|WITH|VALUES|INFILE)\b""",
     re.IGNORECASE | re.DOTALL,
 )
 _TRAILING_FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
@@ -65,16 +70,36 @@ class Answer(NamedTuple):
     summary: Mapping[str, str]
 
 
-def split_insert(text: bytes) -> tuple[bytes, str, bytes] | None:
-    """Return statement, format and data of an INSERT that carries its data, else None."""
+def split_insert(text: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Cut an INSERT that carries its data: target, settings and format, data. Else None."""
     if not _INSERT.match(text):
         return None
-    for token in _WHERE_DATA_BEGINS.finditer(text):
+    target_end = None
+    for token in _KEYWORD.finditer(text):
         if token["no_data"]:
             return None
+        if token["settings"] and target_end is None:
+            target_end = token.start()
         if token["format"]:
-            return text[: token.start()], token["format"].decode(), text[token.end() :]
+            target_end = target_end or token.start()
+            return text[:target_end], text[target_end : token.end()], text[token.end() :]
     return None
+
+
+@contextmanager
+def file_in_memory(content: bytes) -> Iterator[str]:
+    """Give the content a path that nobody has to clean up, whatever dies."""
+    if not hasattr(os, "memfd_create"):
+        with NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            yield file.name
+        return
+    descriptor = os.memfd_create("insert")
+    with os.fdopen(descriptor, "wb") as memory:
+        memory.write(content)
+        memory.flush()
+        yield f"/proc/self/fd/{descriptor}"
 
 
 class _Handle(Protocol):
@@ -83,8 +108,6 @@ class _Handle(Protocol):
     def query(
         self, text: str | bytes, result_format: str, /, params: Mapping[str, str] | None = None
     ) -> Any: ...  # noqa: ANN401 # chDB's result is untyped
-
-    def send_insert(self, statement: bytes, data_format: str, /) -> Any: ...  # noqa: ANN401 # same
 
 
 class Engine:
@@ -135,17 +158,17 @@ def _run(handle: "_Handle", request: Request) -> Answer:
     if request.settings:
         assignments = (f"{name} = {_quoted(v, chr(39))}" for name, v in request.settings.items())
         handle.query(f"SET {', '.join(assignments)}", "TSV")
+    if not request.text.strip():
+        raise ClickHouseError(62, "Code: 62. DB::Exception: Empty query. (SYNTAX_ERROR)")
     insert = split_insert(request.text)
     if insert:
-        statement, data_format, rows = insert
-        # The engine cuts one insert into one block per (about) million rows: below that it is
-        # one part per table partition, so all of it is stored or nothing is.
-        inserter = handle.send_insert(statement, data_format)
-        with inserter:
-            if rows:
-                inserter.append(rows)
-            written = inserter.finish()
-        return Answer(b"", None, _summary(written_rows=written.rows_written))
+        target, data_format, rows = insert
+        # Cut into blocks of about a million rows, or as its settings say: each is one part per
+        # table partition, stored whole or not at all.
+        with file_in_memory(rows) as path:
+            statement = b"%b FROM INFILE '%b' %b" % (target, path.encode(), data_format)
+            written = handle.query(statement, "TabSeparated", params=request.parameters)
+        return Answer(b"", None, _summary(written_rows=written.rows_written()))
     trailing = _TRAILING_FORMAT.search(request.text)
     # A statement without FORMAT is asked for names too: no first line means it has no result.
     asked = request.default_format or "TabSeparated"
@@ -153,7 +176,7 @@ def _run(handle: "_Handle", request: Request) -> Answer:
     answer = handle.query(
         request.text,
         "TabSeparatedWithNames" if naming else asked,
-        params=dict(request.parameters),
+        params=request.parameters,
     )
     summary = _summary(
         read_rows=answer.rows_read(),

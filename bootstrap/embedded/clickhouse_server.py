@@ -344,17 +344,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = options.path.resolve()
     if "?" in str(path):
         sys.exit(f"{path}: the engine cannot use a path with a question mark in it.")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     lock = lock_folder(path, options.lock_wait_seconds)
     engine = Engine(path / "engine")
     server = Server((options.host, options.port), engine, options.user, password)
-
-    def stop(_signal: int, _frame: object) -> None:
-        # Not here: shutdown() waits for the loop that this handler interrupts.
-        threading.Thread(target=server.shutdown).start()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    server.serve_forever(poll_interval=0.1)
+    threading.Thread(target=server.serve_forever, args=(0.1,)).start()
+    stop.wait()
+    server.shutdown()
     server.server_close()
     engine.close()
     lock.close()

@@ -6,7 +6,7 @@ met by the next request on a new connection.
 
 import asyncio
 import logging
-import time
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -27,8 +27,9 @@ from infrastructure.clickhouse import ClickHouseAway, ClickHouseRefused, RowType
 
 Result = TypeVar("Result")
 
-# Codes with which a server says "not now": timeout, too many queries, stopping, no memory.
-BUSY_CODES = frozenset({159, 202, 236, 241, 252})
+# Codes with which a server says "not now": timeout, too many queries, stopping, no memory, too
+# many parts, and cancelled (by another who inserts the same).
+BUSY_CODES = frozenset({159, 202, 236, 241, 252, 394})
 
 
 # The rows of one insert reach the table as one block, so as one part: all of them or none.
@@ -117,19 +118,33 @@ class ClickHouseClient:
         self._pool.clear()
 
     async def _in_thread(self, call: Callable[[Client], Result], *, retries_max: int) -> Result:
+        given_up = threading.Event()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._attempts, call, retries_max)
+        work = loop.run_in_executor(self._threads, self._attempts, call, retries_max, given_up)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled. Left behind it could still insert, or stop an insert,
+            # after our successor has looked: so it is waited for, bounded by the timeouts.
+            given_up.set()
+            await asyncio.wait([work])
+            work.exception()
+            raise
 
-    def _attempts(self, call: Callable[[Client], Result], retries_max: int) -> Result:
-        for attempt in range(retries_max + 1):
+    def _attempts(
+        self, call: Callable[[Client], Result], retries_max: int, given_up: threading.Event
+    ) -> Result:
+        attempt = 0
+        while True:
             try:
                 return call(self._client())
             except (DriverError, OSError) as error:
                 failure = _translated(error)
                 if isinstance(failure, ClickHouseRefused) or attempt == retries_max:
                     raise failure from error
-            time.sleep(self._options.retry_delay_seconds * 2**attempt)
-        raise AssertionError  # the last attempt returns or raises
+            if given_up.wait(self._options.retry_delay_seconds * 2**attempt):
+                raise failure
+            attempt += 1
 
     def _client(self) -> Client:
         # Two threads may both connect at first; one of the two clients is dropped, harmlessly:

@@ -217,7 +217,7 @@ async def test_dropped_tables_are_filled_again_from_the_log(
 async def test_kill_9_of_clickhouse_loses_and_doubles_nothing(
     own_server: ClickHouseProcess, make_projector: MakeProjector
 ) -> None:
-    kills = 20
+    kills = 16
     rng = random.Random(4)
     log = FrameLog()
     clickhouse = ClickHouseClient(ClickHouseOptions(url=own_server.url))
