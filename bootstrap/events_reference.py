@@ -33,8 +33,7 @@ def markdown() -> str:
     parts = [_HEAD]
     for context, topics in groupby(EVENTS, key=lambda topic: topic.partition(".")[0]):
         parts.append(f"\n## {context}")
-        for topic in topics:
-            parts.append(_event(topic, EVENTS[topic]))
+        parts += [_event(topic, EVENTS[topic]) for topic in topics]
     return "\n".join(parts) + "\n"
 
 
