@@ -62,16 +62,11 @@ class JsonCodec:
             if topic in self._upcasters:
                 topic, data = self._upcast(topic, data)
             event = self._decoders[topic].decode(data)
+            return self._opened(event, topic)
         except KeyError as error:
             raise UnreadableEvent(f"nobody knows the event {topic!r}") from error
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
             raise UnreadableEvent(f"the content does not fit {topic!r}: {error}") from error
-        personal = self._personal[type(event)]
-        if not personal:
-            return event
-        name = topic.partition("@")[0]
-        opened = {field: self._open(getattr(event, field), f"{name}.{field}") for field in personal}
-        return msgspec.structs.replace(event, **opened)
 
     async def decode_all(self, events: Sequence[RecordedEvent]) -> list[object]:
         """Return the events, or an `UnreadableEvent` in place of one that cannot be read."""
@@ -94,6 +89,15 @@ class JsonCodec:
             return self.decode(event.topic, event.data)
         except UnreadableEvent as error:
             return error
+
+    def _opened(self, event: msgspec.Struct, topic: str) -> msgspec.Struct:
+        """Return the event with its personal fields in clear."""
+        personal = self._personal[type(event)]
+        if not personal:
+            return event
+        name = topic.partition("@")[0]
+        opened = {field: self._open(getattr(event, field), f"{name}.{field}") for field in personal}
+        return msgspec.structs.replace(event, **opened)
 
     def _open(self, sealed: str, purpose: str) -> str:
         try:

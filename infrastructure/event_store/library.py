@@ -14,11 +14,12 @@ from uuid import UUID, uuid4
 import msgspec
 from eventsourcing.application import Application
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
-from eventsourcing.postgres import PostgresApplicationRecorder
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
 from domain.kernel.events import Event
 from infrastructure.event_store.codec import JsonCodec
+from infrastructure.event_store.postgres import CHANNEL
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +52,11 @@ class EventMapper(Mapper[str]):
 
 class EventRecorder(PostgresApplicationRecorder):
     """The library's recorder on our table and our append function."""
+
+    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str) -> None:
+        del events_table_name  # the library would name the table after the class
+        super().__init__(datastore, events_table_name="events")
+        self.channel_name = CHANNEL
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **_: object

@@ -176,7 +176,10 @@ class PostgresEventStore:
     async def _commit_all(self, group: list[_Append]) -> None:
         """Commit the group, then whatever has gathered meanwhile, until nothing waits."""
         while group:
-            await self._commit(group)
+            try:
+                await self._commit(group)
+            except Exception as error:  # noqa: BLE001 - nobody may be left waiting for ever
+                _refuse(group, error)
             group = self._waiting[: self._group_size_max]
             del self._waiting[: self._group_size_max]
         self._busy = False
@@ -200,7 +203,7 @@ class PostgresEventStore:
                     return
                 attempt += 1
                 await asyncio.sleep(min(0.05 * 2**attempt, 0.5))
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - an append that cannot even be sent, too
                 await self._refuse_or_separate(group, error, sent_before=sent_before or attempt > 0)
                 return
             else:
@@ -214,11 +217,10 @@ class PostgresEventStore:
         end = 0
         for append in group:
             end += len(append.events)
-            if not append.done.done():
-                append.done.set_result(positions[end - 1])
+            _acknowledge(append, positions[end - 1])
 
     async def _refuse_or_separate(
-        self, group: Sequence[_Append], error: psycopg.Error, *, sent_before: bool
+        self, group: Sequence[_Append], error: Exception, *, sent_before: bool
     ) -> None:
         """Find out whose fault it was: one append spoils the commit of the whole group."""
         if len(group) > 1:
@@ -229,7 +231,7 @@ class PostgresEventStore:
             _refuse(group, error)
         elif sent_before and (position := await self._position_of_own(group[0])) is not None:
             # The connection broke after the commit and before its answer: we sent it twice.
-            group[0].done.set_result(position)
+            _acknowledge(group[0], position)
         elif error.diag.table_name == "idempotency_keys":
             _refuse(group, Repeated())
         else:
@@ -373,6 +375,11 @@ def _arguments(group: Sequence[_Append]) -> tuple[list[Any], ...]:
         [idempotency.answer for idempotency, _ in keyed],
         [end for _, end in keyed],
     )
+
+
+def _acknowledge(append: _Append, position: int) -> None:
+    if not append.done.done():  # whoever asked may have gone away
+        append.done.set_result(position)
 
 
 def _refuse(group: Sequence[_Append], outcome: Exception) -> None:

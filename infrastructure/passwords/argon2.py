@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from domain.kernel.errors import LimitReached
 
@@ -55,9 +55,9 @@ class Argon2Passwords:
     def _matches(self, password: str, kept: str | None) -> bool:
         try:
             self._hasher.verify(kept or self._nobody, password)
-        except (VerifyMismatchError, InvalidHashError):
+        except (VerificationError, InvalidHashError):
             return False
-        return kept is not None
+        return bool(kept)
 
     async def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
         if self._inside >= self._inside_max:
@@ -70,5 +70,6 @@ class Argon2Passwords:
             self._inside -= 1
 
 
-def _normal(password: str) -> str:
-    return unicodedata.normalize("NFC", password)
+def _normal(password: str) -> bytes:
+    # Half a character (a lone surrogate) is just another password that nobody has.
+    return unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")

@@ -66,10 +66,7 @@ class PostgresVault:
             rows = await cursor.fetchall()
         self._keys.update(dict.fromkeys(missing))
         for subject, wrapped in rows:
-            nonce, ciphertext = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
-            self._keys[subject] = AESGCM(
-                self._wrapping.decrypt(nonce, ciphertext, subject.encode())
-            )
+            self._keys[subject] = self._unwrap(subject, wrapped)
 
     def seal(self, text: str, *, subject: str, purpose: str) -> str:
         """Return the sealed text. The key must be loaded; raises `KeyDestroyed`."""
@@ -82,16 +79,23 @@ class PostgresVault:
         match = SEALED_TEXT.fullmatch(sealed)
         if match is None:
             raise ValueError("not a sealed text")
-        content = base64.urlsafe_b64decode(match[2])
+        key = self._key(match[1])
         try:
-            return (
-                self._key(match[1])
-                .decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], purpose.encode())
-                .decode()
-            )
-        except InvalidTag as error:
+            content = base64.urlsafe_b64decode(match[2])
+            nonce, ciphertext = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
+            return key.decrypt(nonce, ciphertext, purpose.encode()).decode()
+        except (InvalidTag, ValueError) as error:
             raise ValueError(
                 "the sealed text was changed, or sealed for another purpose"
+            ) from error
+
+    def _unwrap(self, subject: str, wrapped: bytes) -> AESGCM:
+        nonce, ciphertext = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
+        try:
+            return AESGCM(self._wrapping.decrypt(nonce, ciphertext, subject.encode()))
+        except InvalidTag as error:
+            raise ValueError(
+                f"the key of {subject} was not made with this installation's secret key"
             ) from error
 
     def _key(self, subject: str) -> AESGCM:
