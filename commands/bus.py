@@ -80,6 +80,10 @@ class Store(Protocol):
         """Return a stream's events."""
         ...
 
+    async def versions(self, stream_ids: Sequence[str]) -> dict[str, int]:
+        """Return the newest version of each stream that has events."""
+        ...
+
     async def last_position(self) -> int:
         """Return the newest position."""
         ...
@@ -141,11 +145,11 @@ class Bus:
             try:
                 result = await handler(command, work)
             except DomainError:
-                if not work.used_a_cached_state:
+                if not await self._was_out_of_date(work):
                     raise
                 fresh = True
                 continue
-            if not work.changes and work.used_a_cached_state:
+            if not work.changes and await self._was_out_of_date(work):
                 fresh = True
                 continue
             try:
@@ -172,6 +176,16 @@ class Bus:
         if state is not None:
             self._states.put(stream_id, state, version)
         return Loaded(aggregate, stream_id, state, version)
+
+    async def _was_out_of_date(self, work: Work) -> bool:
+        """Tell whether a decision without events rests on a state that somebody has changed since.
+
+        One with events needs no such question: its append would conflict.
+        """
+        remembered = work.remembered
+        if not remembered:
+            return False
+        return await self._store.versions(list(remembered)) != remembered
 
     def _work(self, actor: Actor, *, fresh: bool) -> Work:
         return Work(

@@ -101,9 +101,11 @@ class Work:
         return [loaded for loaded in self._loaded.values() if loaded.recorded]
 
     @property
-    def used_a_cached_state(self) -> bool:
-        """Whether the decision may rest on a state that is out of date."""
-        return any(loaded.cached for loaded in self._loaded.values())
+    def remembered(self) -> dict[str, int]:
+        """The streams whose state came from memory, with the version it had."""
+        return {
+            stream_id: loaded.version for stream_id, loaded in self._loaded.items() if loaded.cached
+        }
 
     async def load(self, aggregate: Aggregate[State], stream_id: str) -> Loaded[State]:
         """Return an aggregate, existing or not; the same object each time it is asked for."""

@@ -305,6 +305,16 @@ class PostgresEventStore:
             (after, up_to if up_to is not None else 2**62, limit),
         )
 
+    async def versions(self, stream_ids: Sequence[str]) -> dict[str, int]:
+        """Return the newest version of each stream that has events."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT originator_id, max(originator_version) FROM events"
+                " WHERE originator_id = ANY(%s) GROUP BY originator_id",
+                (list(stream_ids),),
+            )
+            return {row[0]: row[1] for row in await cursor.fetchall()}
+
     async def last_position(self) -> int:
         """Return the position of the newest event, 0 for an empty log."""
         row = await self._fetch_one("SELECT coalesce(max(notification_id), 0) FROM events", ())
