@@ -20,13 +20,14 @@ from prometheus_client import Counter, Gauge
 from psycopg_pool import AsyncConnectionPool
 
 from infrastructure.event_store import EventReader, RecordedEvent
-from infrastructure.stream import Batch, Progress, Stream
+from infrastructure.stream import Batch, Progress, Stream, Topic
 from projections import tables
 from projections.tables import Connection, Fenced
 from projections.view import Change, Key, View
 
-BATCH_SIZE_MAX = 1000
-REBUILD_BATCH_SIZE_MAX = 5000
+BATCH_SIZE_MAX = {Topic.EVENTS: 1000, Topic.REQUESTS: 64}
+"""Events per batch; a request frame unpacks to about a MiB, so there are few of them."""
+REBUILD_BATCH_SIZE_MAX = {Topic.EVENTS: 5000, Topic.REQUESTS: 64}
 TICK_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 5.0
 
@@ -139,7 +140,7 @@ class ProjectionRunner:
         async with self._pool.connection() as connection:
             progress = await tables.progress_of(connection, self._view, generation)
         stream = self._stream if live else self._rebuild_stream
-        size = BATCH_SIZE_MAX if live else REBUILD_BATCH_SIZE_MAX
+        size = (BATCH_SIZE_MAX if live else REBUILD_BATCH_SIZE_MAX)[self._view.topic]
         async for batch in stream.follow(self._view.topic, progress, batch_size_max=size):
             await self._apply(generation, batch, progress, live=live)
             progress.update(batch.progress)
@@ -154,7 +155,7 @@ class ProjectionRunner:
         progress: dict[int, Progress] = {}
         if target > 0:
             async for batch in self._rebuild_stream.follow(
-                self._view.topic, {}, batch_size_max=REBUILD_BATCH_SIZE_MAX
+                self._view.topic, {}, batch_size_max=REBUILD_BATCH_SIZE_MAX[self._view.topic]
             ):
                 await self._apply(generation, batch, progress, live=False)
                 progress.update(batch.progress)

@@ -86,9 +86,13 @@ class EventReader(Protocol):
         ...
 
     async def read_all(
-        self, *, after: int, up_to: int | None = None, limit: int
+        self, *, after: int, up_to: int | None = None, limit: int, without_data_of: str = ""
     ) -> Sequence[RecordedEvent]:
-        """Return at most `limit` events with `after` < position <= `up_to`, in log order."""
+        """Return at most `limit` events with `after` < position <= `up_to`, in log order.
+
+        Events whose topic begins with `without_data_of` come with empty data: for a reader who
+        only has to know that they went by.
+        """
         ...
 
     async def last_position(self) -> int:

@@ -295,14 +295,24 @@ class PostgresEventStore:
         return events[0] if events else None
 
     async def read_all(
-        self, *, after: int, up_to: int | None = None, limit: int
+        self, *, after: int, up_to: int | None = None, limit: int, without_data_of: str = ""
     ) -> Sequence[RecordedEvent]:
-        """Return at most `limit` events with `after` < position <= `up_to`, in log order."""
+        """Return at most `limit` events with `after` < position <= `up_to`, in log order.
+
+        Events whose topic begins with `without_data_of` come with empty data.
+        """
+        columns = _COLUMNS
+        parameters: tuple[Any, ...] = (after, up_to if up_to is not None else 2**62, limit)
+        if without_data_of:
+            columns = _COLUMNS.replace(
+                "state", "CASE WHEN starts_with(topic, %s) THEN '' ELSE state END"
+            )
+            parameters = (without_data_of, *parameters)
         return await self._read(
-            f"SELECT {_COLUMNS} FROM events"  # noqa: S608 - our own column names
+            f"SELECT {columns} FROM events"  # noqa: S608 - our own column names
             " WHERE notification_id > %s AND notification_id <= %s"
             " ORDER BY notification_id LIMIT %s",
-            (after, up_to if up_to is not None else 2**62, limit),
+            parameters,
         )
 
     async def versions(self, stream_ids: Sequence[str]) -> dict[str, int]:

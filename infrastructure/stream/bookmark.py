@@ -13,7 +13,15 @@ import msgspec
 import psycopg
 
 from infrastructure.event_store import EventReader, RecordedEvent
-from infrastructure.stream import Batch, Cursor, Progress, Topic, partitions_of, place_of
+from infrastructure.stream import (
+    FRAME_TOPIC_PREFIX,
+    Batch,
+    Cursor,
+    Progress,
+    Topic,
+    partitions_of,
+    place_of,
+)
 
 STORE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 """What a reader raises when PostgreSQL is away: wait and try again."""
@@ -44,7 +52,7 @@ class Bookmark:
     """The state of one follower of one topic."""
 
     def __init__(self, topic: Topic, start: Cursor) -> None:
-        self._topic = topic
+        self.topic = topic
         known = [start.get(n, Progress()) for n in range(partitions_of(topic))]
         self._positions = [progress.position for progress in known]
         # Nothing lies before the beginning, so there the count is known.
@@ -66,7 +74,7 @@ class Bookmark:
         new = []
         for event in page:
             topic, partition = place_of(event)
-            if topic is self._topic and event.position > self._positions[partition]:
+            if topic is self.topic and event.position > self._positions[partition]:
                 new.append(event)
                 sequence = self._sequences[partition]
                 self._sequences[partition] = None if sequence is None else sequence + 1
@@ -115,7 +123,12 @@ async def next_page(
 
     No batch when nothing lies between the bookmark and `up_to`.
     """
-    page = await reader.read_all(after=bookmark.lowest, up_to=up_to, limit=limit)
+    page = await reader.read_all(
+        after=bookmark.lowest,
+        up_to=up_to,
+        limit=limit,
+        without_data_of=FRAME_TOPIC_PREFIX if bookmark.topic is Topic.EVENTS else "",
+    )
     if not page:
         return None, False
     new = bookmark.take_page(page)

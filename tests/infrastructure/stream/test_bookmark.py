@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from infrastructure.event_store import Metadata, RecordedEvent
-from infrastructure.stream import Progress, Topic, partitions_of, place_of
+from infrastructure.stream import FRAME_TOPIC_PREFIX, Progress, Topic, partitions_of, place_of
 from infrastructure.stream.bookmark import Bookmark, Mark, Verdict, next_page
 from tests.kafka.log import FACT, FRAME
 
@@ -23,8 +23,9 @@ class MemoryReader:
         return [e for e in self._events if e.stream_id == stream_id and e.version > after]
 
     async def read_all(
-        self, *, after: int, up_to: int | None = None, limit: int
+        self, *, after: int, up_to: int | None = None, limit: int, without_data_of: str = ""
     ) -> Sequence[RecordedEvent]:
+        assert without_data_of in ("", FRAME_TOPIC_PREFIX)
         end = self._events[-1].position if up_to is None and self._events else up_to or 0
         return [e for e in self._events if after < e.position <= end][:limit]
 
