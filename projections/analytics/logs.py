@@ -12,6 +12,9 @@ from projections.analytics.schema import LOGS
 WRITER = "tallyport logs"
 LINES_MAX = 5000
 
+_NANOSECONDS_MAX = 2**63 - 1
+_ORDINAL_MAX = 2**32 - 1
+
 
 class CollectedLine(Protocol):
     """A line as whoever follows the containers hands it over.
@@ -142,7 +145,7 @@ class LogQueries:
                 "team_id": team_id,
                 "deployment_id": deployment_id,
                 "since": _nanoseconds(since) if since else 0,
-                "until": _nanoseconds(until) if until else 2**63 - 1,
+                "until": _nanoseconds(until) if until else _NANOSECONDS_MAX,
                 "search": search,
                 "limit": max(0, min(limit, LINES_MAX)),
             },
@@ -152,17 +155,19 @@ class LogQueries:
 
 
 def _row(line: CollectedLine) -> LogRow:
-    seconds, nanoseconds = divmod(line.timestamp_ns, 10**9)
+    # Containers write what they like and clocks say what they like: a line that ClickHouse refused
+    # would be handed over for ever, and hold up all others.
+    seconds, nanoseconds = divmod(max(0, min(line.timestamp_ns, _NANOSECONDS_MAX)), 10**9)
     at = datetime.fromtimestamp(seconds, UTC)
     return LogRow(
         time=f"{at:%Y-%m-%d %H:%M:%S}.{nanoseconds:09d}",
         team_id=line.team_id,
         deployment_id=line.deployment_id,
         replica_id=line.replica_id,
-        ordinal=line.ordinal,
+        ordinal=min(line.ordinal, _ORDINAL_MAX),
         source=line.source,
         level=line.level,
-        message=line.message,
+        message=line.message.encode(errors="replace").decode(),
     )
 
 

@@ -85,6 +85,18 @@ async def test_hostile_text_comes_back_as_it_was_written(clickhouse: ClickHouseC
     assert texts(await LogQueries(clickhouse).tail("dpl-a", team_id="org-a")) == hostile
 
 
+async def test_a_line_that_cannot_be_right_holds_up_nobody(clickhouse: ClickHouseClient) -> None:
+    strange = [
+        Line(timestamp_ns=-1, message="before time"),
+        Line(timestamp_ns=10**30, message="after time"),
+        Line(ordinal=2**40, message="one of many"),
+        Line(message="lone \ud800 surrogate"),
+    ]
+    await ClickHouseLogSink(clickhouse).write(strange)
+    found = texts(await LogQueries(clickhouse).tail("dpl-a", team_id="org-a"))
+    assert {"one of many", "lone ? surrogate"} <= set(found)
+
+
 async def test_another_team_reads_nothing(clickhouse: ClickHouseClient) -> None:
     await ClickHouseLogSink(clickhouse).write([Line()])
     logs = LogQueries(clickhouse)
