@@ -14,8 +14,6 @@ from domain.identity.user import USER
 from domain.identity.values import email_identity, username
 from domain.kernel.errors import AlreadyTaken, DomainError
 
-SESSION_LIFETIME = timedelta(days=30)
-
 
 class UsernameTaken(AlreadyTaken):
     """This username belongs to somebody else."""
@@ -42,6 +40,10 @@ class SignIn(Command, frozen=True, kw_only=True):
 
     email: str
     password: str
+    lifetime: timedelta = timedelta(days=30)
+    """Used or not, the session ends after this."""
+    idle_lifetime: timedelta = timedelta(days=7)
+    """Not used for so long, it ends too."""
 
 
 class RefreshSession(Command, frozen=True, kw_only=True):
@@ -120,7 +122,9 @@ async def sign_in(command: SignIn, work: Work) -> SignedIn:
                 session_id=session_id,
                 user_id=user.user_id,
                 refresh_hash=_hash(token),
-                expires_at=work.now + SESSION_LIFETIME,
+                started_at=work.now,
+                expires_at=work.now + command.lifetime,
+                idle_seconds=int(command.idle_lifetime.total_seconds()),
             )
         ],
     )

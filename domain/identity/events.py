@@ -23,7 +23,11 @@ class SessionStarted(Event, frozen=True, kw_only=True):
     user_id: str
     refresh_hash: str
     """SHA-256, in hex, of the refresh token."""
+    started_at: datetime
     expires_at: datetime
+    """Used or not, it ends then."""
+    idle_seconds: int
+    """Not used for so long, it ends too."""
 
 
 class SessionRefreshed(Event, frozen=True, kw_only=True):

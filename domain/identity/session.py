@@ -24,21 +24,19 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     refresh_hash: str
     previous_hash: str | None = None
-    refreshed_at: datetime | None = None
+    refreshed_at: datetime
     expires_at: datetime
+    idle_seconds: int
     ended: bool = False
 
     def refresh(self, *, presented_hash: str, next_hash: str, now: datetime) -> list[Event]:
         """Replace the refresh token. A stolen one that comes back ends the whole session."""
-        if self.ended or now >= self.expires_at:
+        idle = now - self.refreshed_at
+        if self.ended or now >= self.expires_at or idle > timedelta(seconds=self.idle_seconds):
             raise SessionOver
         if presented_hash == self.refresh_hash:
             return [SessionRefreshed(refresh_hash=next_hash, refreshed_at=now)]
-        if (
-            presented_hash == self.previous_hash
-            and self.refreshed_at is not None
-            and now - self.refreshed_at <= GRACE
-        ):
+        if presented_hash == self.previous_hash and idle <= GRACE:
             return [SessionRefreshed(refresh_hash=next_hash, refreshed_at=now)]
         return [SessionEnded(reason="refresh token used twice")]
 
@@ -55,7 +53,9 @@ def evolve(state: Session | None, event: Event) -> Session | None:
                 session_id=event.session_id,
                 user_id=event.user_id,
                 refresh_hash=event.refresh_hash,
+                refreshed_at=event.started_at,
                 expires_at=event.expires_at,
+                idle_seconds=event.idle_seconds,
             )
         case SessionRefreshed() if state is not None:
             return msgspec.structs.replace(

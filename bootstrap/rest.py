@@ -1,0 +1,112 @@
+"""The API's wiring: every service a route may use, and the server that runs it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+from prometheus_client import generate_latest
+
+from api.app import create_app
+from api.services import Options, Services
+from bootstrap.core import Core
+from bootstrap.settings import Settings
+from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
+from infrastructure.containers.catalogue import PredefinedImages
+from infrastructure.counters.redis import RedisCounters
+from infrastructure.tokens.pyjwt import JwtTokens
+from projections.analytics.logs import LogQueries
+from projections.analytics.queries import AnalyticsQueries
+from projections.catalogue import VIEWS
+from projections.reading import Reader
+
+STOP_SECONDS = 10
+
+
+async def serve(core: Core, stop: asyncio.Event) -> None:
+    """Answer requests until told to stop; those under way are finished first."""
+    settings = core.settings
+    clickhouse = ClickHouseClient(ClickHouseOptions(url=settings.parts.clickhouse_url))
+    counters = RedisCounters(settings.parts.redis_url)
+    reader = Reader(core.pool, core.conninfo, VIEWS)
+    services = _services(core, reader, counters, clickhouse)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(services),
+            host=settings.api.host,
+            port=settings.api.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            proxy_headers=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    )
+    reading = asyncio.create_task(reader.run(stop))
+    serving = asyncio.create_task(_serve_without_signals(server))
+    try:
+        await asyncio.wait(
+            {serving, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        server.should_exit = True
+        await serving
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await counters.close()
+        await clickhouse.close()
+
+
+def _services(
+    core: Core, reader: Reader, counters: RedisCounters, clickhouse: ClickHouseClient
+) -> Services:
+    settings = core.settings
+    analytics = AnalyticsQueries(clickhouse)
+    checks: dict[str, Callable[[], Awaitable[object]]] = {
+        "postgres": reader.check,
+        "redis": counters.check,
+        "clickhouse": lambda: clickhouse.command("SELECT 1"),
+    }
+    return Services(
+        bus=core.bus(),
+        log=core.store,
+        decoder=core.codec,
+        views=reader,
+        analytics=analytics,
+        logs=LogQueries(clickhouse),
+        counters=counters,
+        tokens=JwtTokens(
+            signing_key_pem=settings.secrets.signing_key,
+            issuer=settings.api.public_url,
+            lifetime_seconds=settings.sessions.access_token_seconds,
+        ),
+        secret=core.derived_secret("api"),
+        images=PredefinedImages().images,
+        checks=checks,
+        metrics=generate_latest,
+        options=_options(settings),
+    )
+
+
+def _options(settings: Settings) -> Options:
+    api, gateway = settings.api, settings.gateway
+    return Options(
+        gateway_url=gateway.public_url,
+        rate_auth=api.rate_auth,
+        rate_deployments=api.rate_deployments,
+        rate_reads=api.rate_reads,
+        rate_logs=api.rate_logs,
+        body_limit_bytes=api.body_limit_bytes,
+        replicas_max=settings.containers.replicas_max,
+        key_limit_default=gateway.key_limit_default,
+        price_per_million_requests=settings.prices.per_million_requests,
+        currency=settings.prices.currency,
+        cors_origins=api.cors_origins,
+        https_only=api.public_url.startswith("https:"),
+        access_token_seconds=settings.sessions.access_token_seconds,
+    )
+
+
+async def _serve_without_signals(server: uvicorn.Server) -> None:
+    """Serve without uvicorn's own signal handlers: the process has its own."""
+    await server._serve()  # noqa: SLF001 - `serve` only adds the handlers
