@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from tests.architecture.source_tree import PACKAGES, ROOT
+from tests.architecture.source_tree import PACKAGES, ROOT, imports, modules
 
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -63,6 +63,19 @@ def test_every_dependency_says_what_it_replaces() -> None:
 
     missing = sorted(name for name in declared if name not in page)
     assert not missing, f"A dependency is a decision: a line in dependencies.md for {missing}"
+
+
+def test_every_dependency_is_used() -> None:
+    imported = {name.split(".")[0] for module in modules() for name in imports(module)}
+    text = "\n".join(module.text for module in modules())
+    unused = [
+        name
+        for name in sorted(requirements(PYPROJECT["project"]["dependencies"]))
+        if name not in USED_BY_OTHERS
+        and (module := IMPORTED_AS.get(name, name)) not in imported
+        and f'"{module}"' not in text  # looked up by name, as the wheels that carry servers are
+    ]
+    assert not unused, f"Take it out of pyproject.toml, or say here who uses it: {unused}"
 
 
 def test_decisions_are_numbered_once_and_short() -> None:
