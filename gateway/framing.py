@@ -1,5 +1,6 @@
 """Cutting a frame: pure, from the bytes that follow the frame before to the next frame."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -10,6 +11,9 @@ from domain.metering.values import RequestLine, WorkerLines, decode_lines, encod
 _LINE_BYTES_MAX = 64 * 1024
 """HAProxy writes at most 8 KiB per line."""
 _MALFORMED = (msgspec.MsgspecError, ValueError)
+_NOTICE = re.compile(rb"(Proxy|Pausing|Paused|Resuming|Resumed|Stopping|Stopped) [^{}\"]+")
+"""What HAProxy says about itself in the same file, as when a reload stops the old worker. A request
+line, or what is left of a torn one, always has a quote or a brace."""
 _WORKERS_REMEMBERED = 64
 """A worker drains for minutes, so far fewer write to one log at once."""
 
@@ -68,7 +72,8 @@ def _sort_out(
         try:
             (line,) = decode_lines(row)
         except _MALFORMED:
-            malformed.append((offset, row))
+            if not _NOTICE.fullmatch(row):
+                malformed.append((offset, row))
         else:
             good.append(row + b"\n")
             lines.append(line)

@@ -130,12 +130,29 @@ class Meter:
                 self._next_frame, request_log, place, finished=finished
             )
             if frame is None:
-                if finished:
-                    self._forget(request_log)
+                await self._end_turn(request_log, place, finished=finished)
                 return False
+            if malformed and not await self._is_current(request_log, place):
+                continue
             self._park(request_log, malformed)
             await self._append(request_log, place, frame)
         return True
+
+    async def _end_turn(self, request_log: RequestLog, place: _Place, *, finished: bool) -> None:
+        if not finished and _size(request_log.path) <= place.offset:
+            return
+        # Either a log that can be deleted, or bytes that are no line yet, or that another meter
+        # has stored and given back meanwhile: only the store knows which.
+        if await self._is_current(request_log, place) and finished:
+            self._forget_if_stored(request_log, place)
+
+    async def _is_current(self, request_log: RequestLog, place: _Place) -> bool:
+        """Tell whether the store still has no more than we think; if it has, ask again later."""
+        last = await self._store.last_frame(_stream(request_log))
+        if (0 if last is None else last[0]) == place.version:
+            return True
+        self._places.pop(request_log.path, None)
+        return False
 
     async def _place(self, request_log: RequestLog) -> _Place:
         place = self._places.get(request_log.path)
@@ -188,10 +205,11 @@ class Meter:
         """Return the disk space of what the store has."""
         punch_hole(request_log.path, place.offset)
 
-    def _forget(self, request_log: RequestLog) -> None:
-        """Delete the log of a generation that ended and is stored to its last byte."""
-        request_log.path.unlink(missing_ok=True)
-        self._places.pop(request_log.path, None)
+    def _forget_if_stored(self, request_log: RequestLog, place: _Place) -> None:
+        """Delete the log of a generation that ended, once the store has its last byte."""
+        if _size(request_log.path) <= place.offset:
+            request_log.path.unlink(missing_ok=True)
+            self._places.pop(request_log.path, None)
 
     def _park(self, request_log: RequestLog, malformed: list[tuple[int, bytes]]) -> None:
         """Keep unreadable lines for a person to look at. Parked before they are passed over."""

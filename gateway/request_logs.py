@@ -28,13 +28,15 @@ class RequestLog(msgspec.Struct, frozen=True):
     generation: str
 
     def is_finished(self) -> bool:
-        """Tell whether nobody can write to it any more."""
-        with self.path.open("rb") as file:
-            try:
+        """Tell whether nobody can write to it any more, or even find it."""
+        try:
+            with self.path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+        except BlockingIOError:
+            return False
+        except FileNotFoundError:
             return True
+        return True
 
 
 def request_logs(folder: Path, gateway_id: str) -> list[RequestLog]:

@@ -150,6 +150,7 @@ class Gateway:
         self.errors = folder / "haproxy.err"
 
     async def start(self) -> None:
+        former = self.logs()
         with self.errors.open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -159,7 +160,12 @@ class Gateway:
                 cwd=Path(__file__).parents[2],
                 stderr=errors,
             )
-        await eventually(self.is_listening, within=10)
+        # A worker of the former generation may still be dying: only a new one counts.
+        await eventually(lambda: bool(self.logs() - former))
+        await eventually(self.is_listening)
+
+    def logs(self) -> set[Path]:
+        return set(self.launch.requests_folder.glob("*.jsonl"))
 
     async def is_listening(self) -> bool:
         try:

@@ -28,7 +28,8 @@ def assert_has_every_header(answer: Answer) -> None:
     assert re.fullmatch(r"[A-Za-z0-9._-]{8,128}", headers["x-request-id"])
     limit, remaining = headers["x-ratelimit-limit"], headers["x-ratelimit-remaining"]
     reset = int(headers["x-ratelimit-reset"])
-    assert time.time() - 1 <= reset <= time.time() + 61
+    # Of the window in which it arrived: an answer may take seconds to come.
+    assert time.time() - 5 <= reset <= time.time() + 61
     assert 0 <= int(remaining) <= int(limit)
     name = re.fullmatch(rf'"(key|address)";q={limit};w=60', headers["ratelimit-policy"])
     assert name
@@ -328,8 +329,8 @@ class TestLimits:
     async def test_a_reload_does_not_give_the_limit_back(
         self, serving: Gateway, table: Table, upstream: Upstream
     ) -> None:
-        # A worker hands its counts on once it knows that nobody hands any to it: 5 s after a start.
-        await eventually(lambda: hands_counts_on(serving))
+        # A worker hands counts on once it knows that it gets none: 10 s after a start.
+        await eventually(lambda: hands_counts_on(serving), within=20)
         statuses = [(await serving.ask("/shop/", key="tp_few")).status for _ in range(5)]
         routes = (*table.table.routes, route_named("new", upstream))
         table.set(RoutingTable(routes=routes, keys=table.table.keys))
