@@ -56,12 +56,24 @@ def _fold(_: AuditRow | None, recorded: RecordedEvent, __: RecordedEvent) -> Aud
 def public_content(data: bytes) -> dict[str, Any]:
     """Return an event's content as anybody who may see the event may read it."""
     try:
-        content = msgspec.json.decode(mask(data.decode(errors="replace")))
-    except msgspec.DecodeError:
+        content = _storable(msgspec.json.decode(mask(data.decode(errors="replace"))))
+    except (msgspec.DecodeError, RecursionError):
         return {"unreadable": True}
     if not isinstance(content, dict):
         return {"unreadable": True}
     return {name: value for name, value in content.items() if name not in _NEVER_SHOWN}
+
+
+def _storable(value: object) -> object:
+    """Return the value without NUL, the one character that PostgreSQL keeps in no text."""
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case dict():
+            return {_storable(name): _storable(inner) for name, inner in value.items()}
+        case list():
+            return [_storable(inner) for inner in value]
+    return value
 
 
 AUDIT = View(

@@ -120,6 +120,9 @@ async def switch_to(connection: Connection, view: View[Any], generation: int) ->
             " WHERE view = %s",
             (generation, view.name),
         )
+        # Whoever waits for a position or for rows looks again.
+        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{view.name} 0"))
+        await connection.execute("SELECT pg_notify(%s, %s)", (ROWS_CHANNEL, view.name))
     await _drop_older(connection, view, generation)
 
 

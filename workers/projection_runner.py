@@ -50,12 +50,27 @@ class Decoder(Protocol):
         ...
 
 
-class Folded(msgspec.Struct):
-    """What a batch does to a view."""
+class Step(msgspec.Struct, frozen=True):
+    """Events to apply to a generation, and how its position moves with them."""
+
+    generation: int
+    events: Sequence[RecordedEvent]
+    decoded: Sequence[object]
+    before: Mapping[int, Progress] = {}
+    after: Mapping[int, Progress] = {}
+    live: bool = False
+    """Readers are told."""
+
+
+Parked = list[tuple[RecordedEvent, str]]
+
+
+class Folded(msgspec.Struct, frozen=True):
+    """What a step does to a view."""
 
     rows: dict[Key, Any]
     """Row after the batch, None where it is gone."""
-    parked: list[tuple[RecordedEvent, str]]
+    parked: Parked
 
 
 class ProjectionRunner:
@@ -78,6 +93,7 @@ class ProjectionRunner:
         self._decoder = decoder
         self._pool = pool
         self._parked_streams: dict[int, set[str]] = {}
+        self._following: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         """Held while rows are read, folded and written: a retry must not overtake a batch."""
 
@@ -97,7 +113,7 @@ class ProjectionRunner:
 
     async def _run_once(self, stop: asyncio.Event) -> None:
         generation, outdated = await self._prepare()
-        following = asyncio.create_task(self._follow(generation, live=True))
+        following = self._following = asyncio.create_task(self._follow(generation))
         stopping = asyncio.create_task(stop.wait())
         rebuilding: asyncio.Task[int] | None = None
         try:
@@ -108,11 +124,11 @@ class ProjectionRunner:
                 done, _ = await asyncio.wait(
                     waiting, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
+                if rebuilding is not None and (rebuilding in done or following.cancelled()):
+                    await rebuilding
+                    return
                 if following in done:
                     following.result()
-                if rebuilding is not None and rebuilding in done:
-                    rebuilding.result()
-                    return
                 outdated = outdated or await self._tick(generation)
         finally:
             for task in (following, stopping, rebuilding):
@@ -136,33 +152,32 @@ class ProjectionRunner:
             await self._load_parked(connection, generation)
         return generation, rebuild_wanted
 
-    async def _follow(self, generation: int, *, live: bool) -> None:
+    async def _follow(self, generation: int) -> None:
         async with self._pool.connection() as connection:
             progress = await tables.progress_of(connection, self._view, generation)
-        stream = self._stream if live else self._rebuild_stream
-        size = (BATCH_SIZE_MAX if live else REBUILD_BATCH_SIZE_MAX)[self._view.topic]
-        async for batch in stream.follow(self._view.topic, progress, batch_size_max=size):
-            await self._apply(generation, batch, progress, live=live)
+        async for batch in self._stream.follow(
+            self._view.topic, progress, batch_size_max=BATCH_SIZE_MAX[self._view.topic]
+        ):
+            await self._apply(generation, batch, progress, live=True)
             progress.update(batch.progress)
 
     async def _rebuild(self, generation: int) -> int:
-        """Fill a new generation from the beginning of the log and show it once it has caught up."""
+        """Fill a new generation from the beginning of the log and show it when it has caught up."""
         started = time.monotonic()
         async with self._pool.connection() as connection:
             await tables.create_generation(connection, self._view, generation)
         self._parked_streams[generation] = set()
         target = await self._reader.last_position()
         progress: dict[int, Progress] = {}
-        if target > 0:
+        if target > 0 or not await self._show(generation, progress):
             async for batch in self._rebuild_stream.follow(
                 self._view.topic, {}, batch_size_max=REBUILD_BATCH_SIZE_MAX[self._view.topic]
             ):
                 await self._apply(generation, batch, progress, live=False)
                 progress.update(batch.progress)
-                if min(p.position for p in progress.values()) >= target:
+                reached = min(p.position for p in progress.values())
+                if reached >= target and await self._show(generation, progress):
                     break
-        async with self._pool.connection() as connection:
-            await tables.switch_to(connection, self._view, generation)
         log.info(
             "view rebuilt",
             view=self._view.name,
@@ -172,18 +187,28 @@ class ProjectionRunner:
         )
         return generation
 
+    async def _show(self, generation: int, progress: Mapping[int, Progress]) -> bool:
+        """Show the generation, unless it lacks something that people can see already."""
+        async with self._turn, self._pool.connection() as connection:
+            shown = await tables.live_generation(connection, self._view)
+            if shown is not None:
+                seen = await tables.progress_of(connection, self._view, shown[0])
+                if any(progress.get(n, Progress()).position < p.position for n, p in seen.items()):
+                    return False
+            if self._following is not None:
+                self._following.cancel()  # the table it writes to goes away
+            await tables.switch_to(connection, self._view, generation)
+            return True
+
     async def _apply(
         self, generation: int, batch: Batch, before: Mapping[int, Progress], *, live: bool
     ) -> None:
         decoded = await self._decoder.decode_all(batch.events)
+        step = Step(generation, batch.events, decoded, before, batch.progress, live)
         async with self._turn, self._pool.connection() as connection:
-            try:
-                await self._fold_and_save(
-                    connection, generation, batch.events, decoded, before, batch.progress, live=live
-                )
-            except psycopg.DataError:
-                # A value that PostgreSQL refuses: find the one event it is in.
-                await self._one_by_one(connection, generation, batch, decoded, before, live=live)
+            stopped = self._parked_streams.setdefault(generation, set())
+            parked = await self._take(connection, step, stopped)
+            stopped.update(event.stream_id for event, _ in parked)
         if batch.events:
             name = self._view.name
             APPLIED.labels(name).inc(len(batch.events))
@@ -192,80 +217,60 @@ class ProjectionRunner:
                 max(0.0, time.time() - batch.events[-1].recorded_at.timestamp())
             )
 
-    async def _one_by_one(
-        self,
-        connection: Connection,
-        generation: int,
-        batch: Batch,
-        decoded: Sequence[object],
-        before: Mapping[int, Progress],
-        *,
-        live: bool,
-    ) -> None:
-        # The position stays where it was until the last step, so a crash here repeats only folds
-        # that were rolled back with it: everything happens in one outer transaction.
-        async with connection.transaction():
-            for event, content in zip(batch.events, decoded, strict=True):
-                try:
-                    await self._fold_and_save(
-                        connection, generation, [event], [content], {}, {}, live=False
-                    )
-                except psycopg.DataError as error:
-                    await self._park(connection, generation, [(event, str(error))])
-            await tables.save(
-                connection,
-                self._view,
-                generation,
-                rows=[],
-                gone=[],
-                before=before,
-                after=batch.progress,
-                live=live,
-            )
+    async def _take(self, connection: Connection, step: Step, stopped: set[str]) -> Parked:
+        """Store what the step does; return the events parked. All or nothing."""
+        try:
+            return await self._fold_and_save(connection, step, stopped)
+        except psycopg.DataError:
+            # A value that PostgreSQL refuses: find the one event it is in.
+            return await self._one_by_one(connection, step, stopped)
 
-    async def _fold_and_save(
-        self,
-        connection: Connection,
-        generation: int,
-        events: Sequence[RecordedEvent],
-        decoded: Sequence[object],
-        before: Mapping[int, Progress],
-        after: Mapping[int, Progress],
-        *,
-        live: bool,
-    ) -> None:
-        folded = await self._fold(connection, generation, events, decoded)
+    async def _one_by_one(self, connection: Connection, step: Step, stopped: set[str]) -> Parked:
+        parked: Parked = []
+        stopped = {*stopped}
         async with connection.transaction():
-            await self._park(connection, generation, folded.parked)
+            for event, content in zip(step.events, step.decoded, strict=True):
+                alone = Step(step.generation, [event], [content], live=step.live)
+                try:
+                    found = await self._fold_and_save(connection, alone, stopped)
+                except psycopg.DataError as error:
+                    found = [(event, str(error))]
+                    await self._park(connection, step.generation, found)
+                parked += found
+                stopped.update(event.stream_id for event, _ in found)
+            moved = Step(step.generation, [], [], step.before, step.after, step.live)
+            await self._fold_and_save(connection, moved, stopped)
+        return parked
+
+    async def _fold_and_save(self, connection: Connection, step: Step, stopped: set[str]) -> Parked:
+        async with connection.transaction():
+            folded = await self._fold(connection, step, stopped)
+            await self._park(connection, step.generation, folded.parked)
             await tables.save(
                 connection,
                 self._view,
-                generation,
+                step.generation,
                 rows=[row for row in folded.rows.values() if row is not None],
                 gone=[key for key, row in folded.rows.items() if row is None],
-                before=before,
-                after=after,
-                live=live,
+                before=step.before,
+                after=step.after,
+                live=step.live,
             )
+        return folded.parked
 
-    async def _fold(
-        self,
-        connection: Connection,
-        generation: int,
-        events: Sequence[RecordedEvent],
-        decoded: Sequence[object],
-    ) -> Folded:
+    async def _fold(self, connection: Connection, step: Step, stopped: set[str]) -> Folded:
         meanings = [
-            self._changes(event, content) for event, content in zip(events, decoded, strict=True)
+            self._changes(event, content)
+            for event, content in zip(step.events, step.decoded, strict=True)
         ]
         keys = {key for meaning in meanings if isinstance(meaning, Sequence) for key, _ in meaning}
         rows: dict[Key, Any] = {
-            **await tables.load_rows(connection, self._view, generation, list(keys))
+            **await tables.load_rows(connection, self._view, step.generation, list(keys))
         }
         touched: dict[Key, Any] = {}
-        parked: list[tuple[RecordedEvent, str]] = []
-        stopped = set(self._parked_streams.get(generation, ()))
-        for event, meaning in zip(events, meanings, strict=True):
+        parked: Parked = []
+        stopped = {*stopped}
+        for event, meaning in zip(step.events, meanings, strict=True):
             if event.stream_id in stopped:
                 parked.append((event, "an earlier event of this stream is parked"))
                 continue
@@ -291,14 +296,8 @@ class ProjectionRunner:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's fault
             return error
 
-    async def _park(
-        self,
-        connection: Connection,
-        generation: int,
-        parked: Sequence[tuple[RecordedEvent, str]],
-    ) -> None:
+    async def _park(self, connection: Connection, generation: int, parked: Parked) -> None:
         for event, error in parked:
-            self._parked_streams.setdefault(generation, set()).add(event.stream_id)
             log.error(
                 "event parked", view=self._view.name, position=event.position, error=error[:500]
             )
@@ -351,7 +350,6 @@ class ProjectionRunner:
                 (self._view.name, generation, stream_id),
             )
             positions = sorted(row[0] for row in await cursor.fetchall())
-            self._parked_streams[generation].discard(stream_id)
             events = [
                 event
                 for position in positions
@@ -360,6 +358,7 @@ class ProjectionRunner:
                 )
             ]
             decoded = await self._decoder.decode_all(events)
-            await self._fold_and_save(connection, generation, events, decoded, {}, {}, live=False)
+            others = self._parked_streams[generation] - {stream_id}
+            await self._take(connection, Step(generation, events, decoded, live=True), others)
         await self._load_parked(connection, generation)
         log.info("parked events retried", view=self._view.name, stream_id=stream_id)
