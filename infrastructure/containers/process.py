@@ -145,9 +145,14 @@ class ProcessDriver:
         """Remove every replica of this installation."""
         for replica in await self.list_replicas():
             await self.remove(replica)
+        await asyncio.to_thread(self._remove_half_made)
 
     async def close(self) -> None:
         """Let go. Replicas run on."""
+
+    def _remove_half_made(self) -> None:
+        for half_made in self._folder.glob(".new-*"):
+            shutil.rmtree(half_made, ignore_errors=True)
 
     def _place(self, replica_id: str) -> Path:
         if _SAFE_NAME.fullmatch(replica_id) is None:

@@ -40,6 +40,8 @@ def main(folder: Path) -> int:
         return 0  # another keeper has this replica: nothing to do
     if not is_same_file(lock, folder / LOCK):
         return 0  # the replica was removed before its keeper came up
+    if (folder / STATE).exists():
+        return 0  # another keeper was here, and its replica ended: a folder is for one start
     if os.fork():
         return 0  # whoever started us need not wait for us: we have no parent any more
     os.setsid()

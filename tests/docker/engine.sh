@@ -19,6 +19,19 @@ alive() { [[ -s $dir/dockerd.pid ]] && [[ $(ps -o comm= -p "$(<"$dir/dockerd.pid
 
 answers() { [[ $(curl -fsS --max-time 2 --unix-socket "$socket" http://engine/_ping 2>/dev/null) == OK ]]; }
 
+# A containerd whose dockerd was killed stands in the next one's way until it has gone.
+end_left_containerd() {
+    local pid
+    pid=$(cat "$dir/exec/containerd/containerd.pid" 2>/dev/null) || return 0
+    [[ $(ps -o comm= -p "$pid") == containerd ]] || return 0
+    kill "$pid" 2>/dev/null || true
+    for _ in $(seq 100); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -9 "$pid" 2>/dev/null || true
+}
+
 start() {
     command -v dockerd >/dev/null || { say "dockerd is not installed (Debian: apt-get install docker.io)"; exit 1; }
     [[ $(id -u) == 0 ]] || { say "dockerd needs root"; exit 1; }
@@ -31,6 +44,7 @@ start() {
         echo "DOCKER_HOST=unix://$socket"
         return
     fi
+    end_left_containerd
     rm -f "$dir/dockerd.pid" "$socket"
     setsid dockerd --host "unix://$socket" --pidfile "$dir/dockerd.pid" \
         --data-root "$dir/data" --exec-root "$dir/exec" \
@@ -54,6 +68,8 @@ start() {
 stop() {
     [[ -d $dir ]] || return 0
     dir=$(cd "$dir" && pwd)
+    # A killed engine leaves its containers running; only an engine can end them properly.
+    alive || [[ ! -d $dir/data ]] || start >/dev/null
     if alive; then
         local pid
         pid=$(<"$dir/dockerd.pid")
@@ -64,6 +80,7 @@ stop() {
         done
         kill -9 "$pid" 2>/dev/null || true
     fi
+    end_left_containerd
     # What a killed engine leaves mounted.
     awk -v dir="$dir/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mounted; do
         umount -l "$mounted" || true

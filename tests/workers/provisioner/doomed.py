@@ -1,0 +1,77 @@
+"""A provisioner in a process of its own, that kills itself at one named step. Run by a test.
+
+doomed.py DRIVER PLACE WISHES STEP NTH: DRIVER is docker or process; PLACE the engine's address or
+the replicas' folder; WISHES a JSON file; `kill -9` when STEP is passed for the NTH time. The steps
+that were passed are written to standard output.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from infrastructure.containers import ContainerDriver, ReplicaState
+from infrastructure.containers.docker import DockerDriver, DockerOptions
+from infrastructure.containers.process import ProcessDriver
+from tests.images.programs import catalogue
+from tests.workers.provisioner.scene import Ear, Wishes
+from workers.provisioner import DesiredDeployment, ProvisionerOptions
+from workers.provisioner.logs import LogCollector
+from workers.provisioner.reconciler import Provisioner
+
+OPTIONS = ProvisionerOptions(interval_seconds=0.1, drain_seconds=0.1, stop_grace_seconds=2)
+LOOK_SECONDS = 0.1
+CALM_LOOKS = 3
+
+
+async def main(
+    kind: str, place: str, file: Path, wanted: list[DesiredDeployment], step: str, nth: int
+) -> None:
+    passed: Counter[str] = Counter()
+
+    def passing(name: str) -> None:
+        passed[name] += 1
+        print(name, flush=True)
+        if name == step and passed[name] == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    driver: ContainerDriver
+    if kind == "docker":
+        installation = file.stem
+        options = DockerOptions(installation=installation, host=place)
+        driver = DockerDriver(options, catalogue(), passed=passing)
+    else:
+        driver = ProcessDriver(Path(place), catalogue(), passed=passing)
+    wishes, ear = Wishes(), Ear()
+    for wish in wanted:
+        wishes.want(wish)
+    collector = LogCollector(driver, ear, file.with_suffix(".positions"))
+    provisioner = Provisioner(driver, wishes, ear, collector, options=OPTIONS, passed=passing)
+    task = asyncio.create_task(provisioner.run())
+    calm = 0
+    while calm < CALM_LOOKS:
+        await asyncio.sleep(LOOK_SECONDS)
+        calm = calm + 1 if await _all_is_as_wanted(driver, wishes) else 0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await driver.close()
+
+
+async def _all_is_as_wanted(driver: ContainerDriver, wishes: Wishes) -> bool:
+    wanted = {
+        wish.replica_id(number)
+        for wish in wishes.deployments.values()
+        for number in range(1, wish.replicas + 1)
+    }
+    running = {each.replica_id: each.state for each in await driver.list_replicas()}
+    return running == dict.fromkeys(wanted, ReplicaState.RUNNING)
+
+
+if __name__ == "__main__":
+    wishes_file = Path(sys.argv[3])
+    read = msgspec.json.decode(wishes_file.read_bytes(), type=list[DesiredDeployment])
+    asyncio.run(main(sys.argv[1], sys.argv[2], wishes_file, read, sys.argv[4], int(sys.argv[5])))

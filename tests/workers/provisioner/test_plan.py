@@ -1,0 +1,290 @@
+"""The decisions, without any engine."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from domain.deployments.values import ReplicaPhase
+from infrastructure.containers import ActualReplica, ReplicaState
+from tests.workers.provisioner.scene import wanted
+from workers.provisioner import DesiredDeployment, ProvisionerOptions
+from workers.provisioner.backoff import LONGEST_SECONDS, delay_seconds
+from workers.provisioner.health import Health
+from workers.provisioner.observe import observe, words_about_end
+from workers.provisioner.plan import (
+    Action,
+    Drain,
+    Memory,
+    Remove,
+    Restart,
+    Start,
+    StartFailure,
+    plan,
+)
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+OPTIONS = ProvisionerOptions()
+READY, STARTING, UNHEALTHY = ReplicaPhase.READY, ReplicaPhase.STARTING, ReplicaPhase.UNHEALTHY
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def replica(number: int = 1, *, of: DesiredDeployment, **fields: object) -> ActualReplica:
+    spec = of.replica(number)
+    known: dict[str, object] = {
+        "replica_id": spec.replica_id,
+        "engine_id": f"engine-{spec.replica_id}",
+        "deployment_id": spec.deployment_id,
+        "team_id": spec.team_id,
+        "revision": spec.revision,
+        "config_hash": spec.config_hash,
+        "restarts": 0,
+        "crashes": 0,
+        "reason": None,
+        "state": ReplicaState.RUNNING,
+        "address": "10.0.0.2",
+        "port": 8080,
+        "started_at": ago(100),
+    }
+    return ActualReplica(**{**known, **fields})  # type: ignore[arg-type]
+
+
+def ended(number: int = 1, *, of: DesiredDeployment, **fields: object) -> ActualReplica:
+    known: dict[str, object] = {
+        "state": ReplicaState.EXITED,
+        "exit_code": 1,
+        "started_at": ago(11),
+        "finished_at": ago(10),
+    }
+    return replica(number, of=of, **{**known, **fields})
+
+
+def health(*replicas: ActualReplica, phase: ReplicaPhase = READY, since: float = 50) -> Memory:
+    return Memory(
+        health={
+            each.engine_id: Health(phase=phase, since=ago(since), reason="port 8080 is not open")
+            for each in replicas
+        }
+    )
+
+
+def steps(
+    desired: DesiredDeployment, actual: list[ActualReplica], memory: Memory | None = None
+) -> list[Action]:
+    return plan(desired, actual, memory or Memory(), now=NOW, options=OPTIONS)
+
+
+def test_what_is_missing_is_started() -> None:
+    desired = wanted(replicas=3)
+    there = replica(2, of=desired)
+    assert steps(desired, [there]) == [Start(desired.replica(1)), Start(desired.replica(3))]
+
+
+def test_when_all_is_as_wanted_nothing_is_done() -> None:
+    desired = wanted(replicas=2)
+    actual = [replica(1, of=desired), replica(2, of=desired)]
+    assert steps(desired, actual, health(*actual)) == []
+    assert steps(wanted(replicas=0), []) == []
+
+
+def test_a_half_made_replica_is_started_and_does_not_count_as_a_restart() -> None:
+    desired = wanted(replicas=1)
+    half = replica(1, of=desired, state=ReplicaState.CREATED, restarts=4)
+    [start] = steps(desired, [half])
+    assert isinstance(start, Start)
+    assert start.spec.restarts == 4
+
+
+def test_a_serving_replica_too_many_is_drained_first_and_removed_when_that_was_heard() -> None:
+    desired = wanted(replicas=1)
+    kept, extra = replica(1, of=desired), replica(2, of=desired)
+    memory = health(kept, extra)
+    assert steps(desired, [kept, extra], memory) == [Drain(extra)]
+    for seconds, expected in ((1, []), (3, [Remove(extra)])):
+        heard = msgspec.structs.replace(memory, drained_at={extra.engine_id: ago(seconds)})
+        assert steps(desired, [kept, extra], heard) == expected
+
+
+@pytest.mark.parametrize("state", list(ReplicaState))
+def test_what_never_served_is_removed_at_once(state: ReplicaState) -> None:
+    desired = wanted(replicas=0)
+    extra = replica(1, of=desired, state=state)
+    assert steps(desired, [extra], health(extra, phase=STARTING)) == [Remove(extra)]
+
+
+def test_an_update_takes_an_old_replica_away_for_each_new_one_that_is_ready() -> None:
+    old, new = wanted(replicas=2), wanted(replicas=2, revision=2)
+    before = [replica(1, of=old), replica(2, of=old)]
+    after = [replica(1, of=new), replica(2, of=new)]
+    assert steps(new, before, health(*before)) == [
+        Start(new.replica(1)),
+        Start(new.replica(2)),
+    ]
+    assert steps(new, before + after, health(*before)) == []
+    one_ready = health(*before, after[0])
+    assert steps(new, before + after, one_ready) == [Drain(before[1])]
+    all_ready = health(*before, *after)
+    assert steps(new, before + after, all_ready) == [Drain(before[0]), Drain(before[1])]
+
+
+def test_an_update_that_crashes_leaves_the_old_replicas_serving() -> None:
+    old, new = wanted(replicas=1), wanted(replicas=1, revision=2)
+    serving, crashed = replica(1, of=old), ended(1, of=new, crashes=5)
+    assert [type(step) for step in steps(new, [serving, crashed], health(serving))] == []
+
+
+def test_an_old_replica_that_ended_is_removed() -> None:
+    old, new = wanted(replicas=1), wanted(replicas=1, revision=2)
+    gone = ended(1, of=old)
+    assert steps(new, [gone]) == [Remove(gone), Start(new.replica(1))]
+
+
+def test_an_ended_replica_is_started_again_after_its_wait_and_knows_why() -> None:
+    desired = wanted(replicas=1)
+    crashed = ended(1, of=desired, crashes=1, restarts=7, finished_at=ago(0.5))
+    assert steps(desired, [crashed]) == []
+    crashed = msgspec.structs.replace(crashed, finished_at=ago(3))
+    [restart] = steps(desired, [crashed], Memory(last_words={crashed.engine_id: "no database"}))
+    assert isinstance(restart, Restart)
+    assert (restart.spec.restarts, restart.spec.crashes) == (8, 2)
+    assert restart.spec.reason == "no database"
+
+
+def test_a_crash_loop_waits_longer_each_time_and_never_more_than_five_minutes() -> None:
+    waits = [delay_seconds(failures, key="dpl-1-1-1") for failures in range(40)]
+    assert waits[0] == 0
+    assert 0.75 <= waits[1] <= 1
+    assert waits == sorted(waits[:9]) + waits[9:]
+    assert all(0.75 * LONGEST_SECONDS <= wait <= LONGEST_SECONDS for wait in waits[10:])
+    assert delay_seconds(5, key="a") != delay_seconds(5, key="b")
+    assert delay_seconds(5, key="a") == delay_seconds(5, key="a")
+
+
+def test_a_replica_that_ran_well_for_long_begins_a_new_count_of_crashes() -> None:
+    desired = wanted(replicas=1)
+    crashed = ended(1, of=desired, crashes=9, started_at=ago(1000), finished_at=ago(2))
+    [restart] = steps(desired, [crashed])
+    assert isinstance(restart, Restart)
+    assert restart.spec.crashes == 1
+
+
+def test_an_engine_whose_clock_is_ahead_delays_nothing_for_ever() -> None:
+    desired = wanted(replicas=1)
+    crashed = ended(1, of=desired, finished_at=NOW + timedelta(hours=1))
+    assert plan(
+        desired, [crashed], Memory(), now=NOW + timedelta(hours=1, seconds=2), options=OPTIONS
+    )
+
+
+def test_a_failed_start_is_tried_again_only_after_its_wait() -> None:
+    desired = wanted(replicas=1)
+    for seconds, expected in ((5, []), (-5, [Start(desired.replica(1))])):
+        failure = StartFailure(
+            count=3, retry_at=NOW + timedelta(seconds=seconds), reason="image x not found"
+        )
+        memory = Memory(start_failures={desired.replica_id(1): failure})
+        assert steps(desired, [], memory) == expected
+
+
+def test_a_replica_removed_by_hand_comes_back_as_a_restart() -> None:
+    desired = wanted(replicas=1)
+    [start] = steps(desired, [], Memory(restarts={desired.replica_id(1): 2}))
+    assert isinstance(start, Start)
+    assert start.spec.restarts == 3
+
+
+def test_a_replica_that_never_opens_its_port_is_started_again_with_the_reason() -> None:
+    desired = wanted(replicas=1)
+    stuck = replica(1, of=desired)
+    assert steps(desired, [stuck], health(stuck, phase=STARTING, since=59)) == []
+    [restart] = steps(desired, [stuck], health(stuck, phase=STARTING, since=61))
+    assert isinstance(restart, Restart)
+    assert restart.spec.reason == "it never became ready within 60 s: port 8080 is not open"
+    assert restart.spec.crashes == 1
+    again = msgspec.structs.replace(stuck, crashes=1)
+    assert steps(desired, [again], health(again, phase=STARTING, since=61)) == []
+
+
+def test_a_replica_that_stays_unhealthy_is_started_again() -> None:
+    desired = wanted(replicas=1)
+    sick = replica(1, of=desired)
+    assert steps(desired, [sick], health(sick, phase=UNHEALTHY, since=30)) == []
+    [restart] = steps(desired, [sick], health(sick, phase=UNHEALTHY, since=61))
+    assert isinstance(restart, Restart)
+
+
+def test_replicas_with_another_content_than_wanted_are_replaced_one_at_a_time() -> None:
+    desired = wanted(replicas=2)
+    actual = [replica(n, of=desired, config_hash="tampered") for n in (1, 2)]
+    assert steps(desired, actual, health(*actual)) == [Drain(actual[0])]
+    assert steps(desired, actual[1:], health(actual[1])) == [Start(desired.replica(1))]
+    fresh = replica(1, of=desired)
+    assert steps(desired, [fresh, actual[1]], health(fresh, actual[1])) == [Drain(actual[1])]
+
+
+def test_the_plan_converges_from_any_state_and_then_rests() -> None:
+    """Play the plan against a pretended engine where everything started is ready at once."""
+    old, new = wanted(replicas=3), wanted(replicas=2, revision=2)
+    actual = [
+        replica(1, of=old),
+        ended(2, of=old),
+        replica(1, of=new, config_hash="tampered"),
+        ended(2, of=new),
+        replica(5, of=new),
+    ]
+    drained: dict[str, datetime] = {}
+    for _ in range(20):
+        memory = msgspec.structs.replace(health(*actual), drained_at=drained)
+        actions = steps(new, actual, memory)
+        if not actions and not drained.keys() & {each.engine_id for each in actual}:
+            break
+        for action in actions:
+            match action:
+                case Start(spec) | Restart(_, spec):
+                    actual = [each for each in actual if each.replica_id != spec.replica_id]
+                    actual.append(replica(int(spec.replica_id[-1]), of=new))
+                case Drain(going):
+                    drained[going.engine_id] = ago(100)
+                case Remove(going):
+                    actual.remove(going)
+                    drained.pop(going.engine_id, None)
+    assert sorted(each.replica_id for each in actual) == ["dpl-1-2-1", "dpl-1-2-2"]
+    assert all(each.config_hash == new.replica(1).config_hash for each in actual)
+
+
+def test_a_crash_loop_is_reported_as_failed_with_the_last_lines_until_it_is_ready() -> None:
+    desired = wanted(replicas=1)
+    crashed = ended(1, of=desired, exit_code=3)
+    words = words_about_end(crashed, ["starting", "no database"], memory_bytes=1)
+    seen = observe(
+        desired, [crashed], Memory(last_words={crashed.engine_id: words}), draining=frozenset()
+    )
+    assert seen.problem == "it ended with exit code 3; its last lines: starting\nno database"
+    assert seen.replicas[0].phase is ReplicaPhase.FAILED
+    running = replica(1, of=desired, crashes=2, reason=words)
+    still = observe(desired, [running], Memory(), draining=frozenset())
+    assert (still.problem, still.replicas[0].phase) == (words, ReplicaPhase.FAILED)
+    well = observe(desired, [running], health(running), draining=frozenset())
+    assert (well.problem, well.replicas[0].phase) == (None, READY)
+
+
+def test_the_end_of_a_replica_is_told_in_words() -> None:
+    desired = wanted(replicas=1)
+    killed = ended(1, of=desired, exit_code=137)
+    assert words_about_end(killed, [], memory_bytes=1) == (
+        "it was killed (SIGKILL); it wrote nothing"
+    )
+    hungry = ended(1, of=desired, exit_code=137, out_of_memory=True)
+    assert "more than its 256 MiB of memory" in words_about_end(
+        hungry, [], memory_bytes=256 * 1024**2
+    )
+
+
+def test_neither_a_deployment_nor_a_replica_shows_its_environment() -> None:
+    secret = wanted(env={"TOKEN": "hunter2"})
+    assert "hunter2" not in repr(secret)
+    assert "hunter2" not in repr(secret.replica(1))
+    assert "hunter2" not in repr(steps(secret, []))
