@@ -13,8 +13,6 @@ class AccessToken(msgspec.Struct, frozen=True, kw_only=True):
 
     user_id: str
     session_id: str
-    position: int
-    """The log's position that includes the session: a view behind it cannot know the session."""
     expires_at: datetime
 
 
@@ -25,9 +23,7 @@ class InvalidToken(DomainError):
 class Tokens(Protocol):
     """Makes and reads access tokens."""
 
-    def issue(
-        self, *, user_id: str, session_id: str, position: int, now: datetime
-    ) -> tuple[str, datetime]:
+    def issue(self, *, user_id: str, session_id: str, now: datetime) -> tuple[str, datetime]:
         """Return a token and when it ends."""
         ...
 

@@ -60,9 +60,7 @@ class JwtTokens:
                 raise TypeError("an earlier key is not an Ed25519 key")
             self._public_keys[key_id(earlier)] = earlier
 
-    def issue(
-        self, *, user_id: str, session_id: str, position: int, now: datetime
-    ) -> tuple[str, datetime]:
+    def issue(self, *, user_id: str, session_id: str, now: datetime) -> tuple[str, datetime]:
         """Return a token and when it ends."""
         issued_at = int(now.timestamp())
         ends_at = issued_at + int(self._lifetime.total_seconds())
@@ -72,7 +70,6 @@ class JwtTokens:
                 "aud": self._audience,
                 "sub": user_id,
                 "sid": session_id,
-                "pos": position,
                 "jti": token_hex(8),
                 "iat": issued_at,
                 "exp": ends_at,
@@ -96,7 +93,7 @@ class JwtTokens:
                 audience=self._audience,
                 issuer=self._issuer,
                 options={
-                    "require": ["iss", "aud", "sub", "sid", "pos", "iat", "exp"],
+                    "require": ["iss", "aud", "sub", "sid", "iat", "exp"],
                     "verify_exp": False,
                     "verify_iat": False,
                     "verify_nbf": False,
@@ -107,7 +104,7 @@ class JwtTokens:
         return self._checked(claims, now)
 
     def _checked(self, claims: dict[str, Any], now: datetime) -> AccessToken:
-        numbers = [claims[name] for name in ("pos", "iat", "exp")]
+        numbers = [claims[name] for name in ("iat", "exp")]
         texts = [claims[name] for name in ("sub", "sid")]
         if any(type(number) is not int for number in numbers) or "nbf" in claims:
             raise InvalidToken
@@ -123,7 +120,6 @@ class JwtTokens:
         return AccessToken(
             user_id=claims["sub"],
             session_id=claims["sid"],
-            position=claims["pos"],
             expires_at=datetime.fromtimestamp(ends_at, UTC),
         )
 

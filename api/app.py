@@ -1,0 +1,76 @@
+"""The application: the routes, behind the guard, inside the envelope."""
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from api import analytics, api_keys, audit, health, identity, images, pages, usage
+from api.callers import Doorkeeper
+from api.deployments import routes as deployments
+from api.envelope import Envelope
+from api.errors import problem_response
+from api.services import Services
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHOD_NOT_ALLOWED = 405
+
+ROUTERS = (
+    identity.router,
+    api_keys.router,
+    deployments.router,
+    images.router,
+    analytics.router,
+    usage.router,
+    audit.router,
+)
+"""Everything under `/v1`."""
+UNPREFIXED = (identity.token_router, health.router, pages.router)
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the ASGI application. It starts nothing: whoever made the services runs them."""
+    app = FastAPI(
+        title="Tallyport",
+        version=version("tallyport"),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    doorkeeper = Doorkeeper(services)
+    app.state.services = services
+    app.state.doorkeeper = doorkeeper
+    under_v1 = APIRouter(prefix="/v1", redirect_slashes=False)
+    for router in ROUTERS:
+        under_v1.include_router(router)
+    app.include_router(under_v1)
+    for router in UNPREFIXED:
+        app.include_router(router)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _refused)
+    app.add_middleware(Envelope, services=services, doorkeeper=doorkeeper)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_allowed_methods(request))}
+        error = HTTPException(METHOD_NOT_ALLOWED, headers=headers)
+    return problem_response(error, request_id=request.state.request_id)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return every method that some route takes at this path."""
+    return [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]

@@ -1,0 +1,122 @@
+"""Who did what, when, from where; and the history of one thing."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from api.answers import respond
+from api.guard import GuardedRoute
+from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.moments import moment
+from api.openapi import refusals
+from api.requests import Read, reading
+from api.schemas import Output, Text
+from domain.kernel.errors import NotFound
+from domain.kernel.ids import is_id
+from projections.audit import AUDIT_LISTING, AuditRow, Sought, history, list_audit
+
+router = APIRouter(route_class=GuardedRoute, tags=["Audit"])
+
+RESOURCES = ("dpl", "key", "usr", "ses")
+Reading = Annotated[Read, reading("audit")]
+
+
+class AuditQuery(PageQuery):
+    """Which events."""
+
+    actor: Annotated[Text | None, Field(max_length=60)] = None
+    type: Annotated[Text | None, Field(max_length=100)] = None
+    stream_id: Annotated[Text | None, Field(max_length=100)] = None
+    from_: Annotated[Text | None, Field(alias="from", max_length=40)] = None
+    to: Annotated[Text | None, Field(max_length=40)] = None
+
+
+class Entry(Output):
+    """One event. What is personal or secret in it is masked."""
+
+    position: int
+    event_id: str
+    recorded_at: datetime
+    type: str
+    stream_id: str
+    version: int
+    actor: str
+    address: str | None
+    correlation_id: str | None
+    content: dict[str, Any]
+
+
+class Entries(Output):
+    """A part of the audit list."""
+
+    events: list[Entry]
+    pagination: Pagination
+
+
+class History(Output):
+    """All that happened to one thing, oldest first."""
+
+    resource: str
+    events: list[Entry]
+
+
+@router.get("/audit", response_model=Entries, responses=refusals(401, 403))
+async def audit(query: Annotated[AuditQuery, Query()], read: Reading) -> Response:
+    """List what happened to the team's things, newest first."""
+    read.must_hold("audit:read")
+    window = window_of(query, AUDIT_LISTING, "audit", read.services)
+    sought = Sought(
+        actor=query.actor,
+        type=query.type,
+        stream_id=query.stream_id,
+        start=moment(query.from_, "from") if query.from_ is not None else None,
+        end=moment(query.to, "to") if query.to is not None else None,
+    )
+    page = await list_audit(
+        read.views,
+        window,
+        sought,
+        team_ids=read.team_ids,
+        user_id=read.caller.actor.user_id,
+    )
+    return respond(
+        Entries(
+            events=[_entry(row) for row in page.rows],
+            pagination=pagination_of(page, window, query, "audit", read.services),
+        )
+    )
+
+
+@router.get("/history/{resource}", response_model=History, responses=refusals(401, 403, 404))
+async def history_of(
+    resource: Annotated[str, Path(description="An id, for example of a deployment")],
+    read: Reading,
+) -> Response:
+    """Show all that happened to one thing. What is gone still has its history."""
+    read.must_hold("audit:read")
+    if not any(is_id(resource, prefix) for prefix in RESOURCES):
+        raise NotFound
+    rows = await history(
+        read.views, resource, team_ids=read.team_ids, user_id=read.caller.actor.user_id
+    )
+    if not rows:
+        raise NotFound
+    return respond(History(resource=resource, events=[_entry(row) for row in rows]))
+
+
+def _entry(row: AuditRow) -> Entry:
+    return Entry(
+        position=row.position,
+        event_id=row.event_id,
+        recorded_at=row.recorded_at,
+        type=row.type,
+        stream_id=row.stream_id,
+        version=row.version,
+        actor=row.actor,
+        address=row.address,
+        correlation_id=row.correlation_id,
+        content=row.content,
+    )

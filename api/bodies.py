@@ -1,0 +1,87 @@
+"""What a JSON body may be, before anybody looks at what it says.
+
+One object or array in UTF-8, not compressed, not deep, not of very many parts, no name twice in
+one object, no NUL and no half of a surrogate pair in any text (PostgreSQL takes neither).
+"""
+
+import json
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from api.errors import InvalidValue, Malformed, UnsupportedMediaType
+
+DEPTH_MAX = 32
+PARTS_MAX = 20_000
+JSON_TYPES = ("application/json",)
+FORM_TYPES = ("application/x-www-form-urlencoded",)
+
+
+async def checked_body(request: Request, *, form: bool) -> bytes:
+    """Read the body and refuse what no route takes; the route finds it in `request.body()`."""
+    body = await request.body()
+    if not body:
+        return body
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = request.headers.get("content-encoding", "identity")
+    if media_type not in (FORM_TYPES if form else JSON_TYPES) or encoding != "identity":
+        raise UnsupportedMediaType
+    if not form:
+        check_json(body)
+    return body
+
+
+def check_json(body: bytes) -> None:
+    """Refuse malformed JSON with 400, and JSON that is only meant to hurt with 422."""
+    try:
+        value = msgspec.json.decode(body)
+    except RecursionError:
+        raise InvalidValue("The body is nested too deeply.") from None
+    except (msgspec.DecodeError, ValueError):
+        raise Malformed("The body is not JSON.") from None
+    _check_parts(value)
+    try:
+        json.loads(body, object_pairs_hook=_pairs)
+    except InvalidValue:
+        raise
+    except (ValueError, RecursionError):
+        raise Malformed("The body is not JSON.") from None
+
+
+def _check_parts(value: object) -> None:
+    level, parts = [value], 0
+    for _ in range(DEPTH_MAX):
+        below: list[object] = []
+        for part in level:
+            parts += 1
+            if isinstance(part, dict):
+                for name in part:
+                    check_text(name)
+                below += part.values()
+                parts += len(part)
+            elif isinstance(part, list):
+                below += part
+            elif isinstance(part, str):
+                check_text(part)
+            if parts + len(below) > PARTS_MAX:
+                raise InvalidValue("The body has too many parts.", parts_max=PARTS_MAX)
+        if not below:
+            return
+        level = below
+    raise InvalidValue("The body is nested too deeply.", depth_max=DEPTH_MAX)
+
+
+def check_text(text: str) -> str:
+    """Return the text; raises `InvalidValue` for one that cannot be stored."""
+    if "\0" in text:
+        raise InvalidValue("A text has a NUL character.")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidValue("A text has half of a surrogate pair.")
+    return text
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise InvalidValue("An object has the same name twice.")

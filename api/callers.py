@@ -1,0 +1,177 @@
+"""Who is asking: an access token or an API key, checked against what the views know now.
+
+What was found is remembered for at most a second, so a sign-out or a revocation acts within one.
+"""
+
+import hashlib
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from starlette.datastructures import Headers
+
+from api.errors import InvalidCredentials
+from api.services import Services
+from commands.work import Actor
+from domain.api_keys.values import looks_like_key
+from infrastructure.tokens import InvalidToken
+from projections.api_keys import key_by_hash
+from projections.identity import SignedIn, session_by_id
+
+REMEMBERED_SECONDS = 1.0
+REMEMBERED_MAX = 10_000
+CATCH_UP_SECONDS = 2.0
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Somebody who proved who they are."""
+
+    actor: Actor
+    session_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """By which requests are counted."""
+        return f"{'user' if self.actor.user_id else 'key'}:{self.actor.id}"
+
+    @property
+    def team_ids(self) -> tuple[str, ...]:
+        """Whose things the caller may see."""
+        return self.actor.team_ids
+
+
+class Doorkeeper:
+    """Tells callers from strangers. One per process."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._sessions: Remembered[SignedIn] = Remembered()
+        self._keys: Remembered[Caller] = Remembered()
+
+    async def caller_of(self, headers: Headers) -> Caller | None:
+        """Return who sent these headers, None for nobody; raises `InvalidCredentials`."""
+        credential = credential_in(headers)
+        if credential is None:
+            return None
+        if looks_like_key(credential):
+            return await self._by_key(credential)
+        return await self._by_token(credential)
+
+    def forget_session(self, session_id: str) -> None:
+        """Look again at the next request."""
+        self._sessions.drop(session_id)
+
+    async def _by_key(self, key: str) -> Caller:
+        secret_hash = hashlib.sha256(key.encode()).hexdigest()
+        known = self._keys.get(secret_hash)
+        if known is not None:
+            return known
+        row = await key_by_hash(self._services.views, secret_hash)
+        if row is None:
+            await self._catch_up("api_keys")
+            row = await key_by_hash(self._services.views, secret_hash)
+        if row is None or row.revoked_at is not None:
+            raise InvalidCredentials
+        if row.expires_at is not None and row.expires_at <= self._services.clock():
+            raise InvalidCredentials
+        caller = Caller(
+            actor=Actor(id=row.id, team_ids=(row.team_id,), scopes=frozenset(row.scopes))
+        )
+        self._keys.put(secret_hash, caller)
+        return caller
+
+    async def _by_token(self, text: str) -> Caller:
+        now = self._services.clock()
+        try:
+            token = self._services.tokens.read(text, now=now)
+        except InvalidToken as error:
+            raise InvalidCredentials from error
+        session = self._sessions.get(token.session_id)
+        if session is None:
+            session = await self._session(token.session_id)
+            self._sessions.put(token.session_id, session)
+        if session.ended or session.expires_at <= now or session.user_id != token.user_id:
+            raise InvalidCredentials
+        return Caller(
+            actor=Actor(id=session.user_id, user_id=session.user_id, team_ids=(session.team_id,)),
+            session_id=session.session_id,
+        )
+
+    async def _session(self, session_id: str) -> SignedIn:
+        views = self._services.views
+        session = await session_by_id(views, session_id)
+        if session is None:
+            await self._catch_up("users", "sessions")
+            session = await session_by_id(views, session_id)
+        if session is None:
+            raise InvalidCredentials
+        return session
+
+    async def _catch_up(self, *views: str) -> None:
+        """Return once the views know what the log knows now.
+
+        Who comes with credentials made a moment ago must not be refused because a view is late.
+        """
+        position = await self._services.log.last_position()
+        for view in views:
+            await self._services.views.wait_for(view, position, timeout_seconds=CATCH_UP_SECONDS)
+
+
+class Remembered(Generic[Value]):
+    """What was looked up less than a second ago."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[Hashable, tuple[float, Value]] = OrderedDict()
+
+    def get(self, key: Hashable) -> Value | None:
+        """Return the value if it is fresh."""
+        found = self._values.get(key)
+        if found is None or found[0] < time.monotonic():
+            return None
+        return found[1]
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Remember the value; the oldest goes when there are too many."""
+        self._values[key] = (time.monotonic() + REMEMBERED_SECONDS, value)
+        self._values.move_to_end(key)
+        if len(self._values) > REMEMBERED_MAX:
+            self._values.popitem(last=False)
+
+    def drop(self, key: Hashable) -> None:
+        """Forget the value."""
+        self._values.pop(key, None)
+
+
+def credential_in(headers: Headers) -> str | None:
+    """Return the one credential in the headers; raises `InvalidCredentials` for two."""
+    authorizations = headers.getlist("authorization")
+    found = list(headers.getlist("x-api-key"))
+    for value in authorizations:
+        scheme, _, credential = value.partition(" ")
+        if scheme.lower() != "bearer":
+            raise InvalidCredentials
+        found.append(credential)
+    if not found:
+        return None
+    if len(authorizations) > 1 or len(set(found)) > 1 or not found[0]:
+        raise InvalidCredentials
+    return found[0]
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one stranger: an IPv4 address, or an IPv6 network of 64 bits."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed)

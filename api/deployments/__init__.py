@@ -1,0 +1,1 @@
+"""Deployments: asked for, changed, looked at, let go."""

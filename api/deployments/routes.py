@@ -1,0 +1,286 @@
+"""The routes of deployments."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api.answers import Answer, answer, respond
+from api.deployments.shapes import (
+    AsOf,
+    Changed,
+    DeploymentId,
+    DeploymentOut,
+    DeploymentQuery,
+    Line,
+    Lines,
+    LogQuery,
+    NewDeployment,
+    Requested,
+    Scale,
+    StatusOut,
+    Summaries,
+    deployment_of,
+    status_of,
+    summary_of,
+    url_of,
+)
+from api.errors import InvalidValue
+from api.guard import GuardedRoute
+from api.lists import pagination_of, window_of
+from api.moments import moment, position_or_moment
+from api.openapi import refusals
+from api.requests import Read, Write, Writing, etag, reading
+from api.schemas import Message
+from commands.deployments import Changed as Done
+from commands.deployments import (
+    DeleteDeployment,
+    RequestDeployment,
+    ScaleDeployment,
+    StartDeployment,
+    StopDeployment,
+)
+from domain.deployments.values import Status
+from domain.kernel.errors import NotFound
+from domain.kernel.ids import is_id
+from projections.deployments import (
+    DEPLOYMENT_LISTING,
+    DeploymentRow,
+    as_of,
+    deployment_by_id,
+    is_there,
+    list_deployments,
+)
+
+router = APIRouter(route_class=GuardedRoute, prefix="/deployments", tags=["Deployments"])
+
+DELETION_POLL_SECONDS = 0.1
+ACCEPTED = 202
+CHANGING = refusals(401, 403, 404, 412)
+SHOWING = refusals(401, 403, 404)
+
+Reading = Annotated[Read, reading("deployments")]
+
+
+@router.post("", status_code=201, response_model=Requested, responses=refusals(401, 403, 404, 409))
+async def request(body: NewDeployment, write: Writing) -> Response:
+    """Run an image under a name. It is live when its status is `running`."""
+
+    def made(done: Done) -> Answer:
+        return answer(
+            Requested(
+                id=done.deployment_id,
+                app_name=done.app_name,
+                image=done.image,
+                status=done.status,
+                url=url_of(write.options.gateway_url, done.app_name),
+                created_at=done.at,
+                message="Deployment requested",
+            ),
+            status=201,
+            headers={"Location": f"/v1/deployments/{done.deployment_id}"},
+        )
+
+    auth = body.registry_auth
+    command = RequestDeployment(
+        team_id=body.team_id or write.team_ids[0],
+        app_name=body.app_name,
+        image=body.image,
+        port=body.port,
+        environment=body.env_vars,
+        replicas=body.replicas,
+        resources=body.resources.value(),
+        health_check=body.health_check.value() if body.health_check is not None else None,
+        registry_username=auth.username if auth is not None else None,
+        registry_password=auth.password if auth is not None else None,
+        visibility=body.visibility,
+        replicas_max=write.options.replicas_max,
+    )
+    return await write.dispatch(command, made)
+
+
+@router.get("", response_model=Summaries, responses=refusals(401, 403))
+async def list_all(query: Annotated[DeploymentQuery, Query()], read: Reading) -> Response:
+    """List the deployments."""
+    read.must_hold("deployments:read")
+    window = window_of(query, DEPLOYMENT_LISTING, "deployments", read.services)
+    status = Status(query.status) if query.status is not None else None
+    page = await list_deployments(read.views, window, team_ids=read.team_ids, status=status)
+    return respond(
+        Summaries(
+            deployments=[summary_of(row, read.options.gateway_url) for row in page.rows],
+            pagination=pagination_of(page, window, query, "deployments", read.services),
+        )
+    )
+
+
+@router.get("/{deployment_id}", response_model=DeploymentOut, responses=SHOWING)
+async def get(
+    deployment_id: DeploymentId, query: Annotated[AsOf, Query()], read: Reading
+) -> Response:
+    """Show one deployment, as it is or as it was."""
+    read.must_hold("deployments:read")
+    if query.as_of is not None:
+        row = await _as_of(read, deployment_id, query.as_of)
+    else:
+        row = await _theirs(read, deployment_id)
+    shown = deployment_of(row, read.options.gateway_url)
+    return respond(shown, headers={"ETag": etag(row.version)})
+
+
+@router.get("/{deployment_id}/status", response_model=StatusOut, responses=SHOWING)
+async def status(deployment_id: DeploymentId, read: Reading) -> Response:
+    """Show how its containers are."""
+    read.must_hold("deployments:read")
+    row = await _theirs(read, deployment_id)
+    return respond(status_of(row, now=read.services.clock()), headers={"ETag": etag(row.version)})
+
+
+@router.get("/{deployment_id}/logs", response_model=Lines, responses=SHOWING)
+async def logs(
+    deployment_id: DeploymentId, query: Annotated[LogQuery, Query()], read: Reading
+) -> Response:
+    """Show what its containers wrote."""
+    read.must_hold("logs:read")
+    row = await _theirs(read, deployment_id)
+    if query.follow:
+        raise InvalidValue("Logs cannot be followed yet; ask again with since.", follow="is true")
+    entries = await read.services.logs.tail(
+        row.id,
+        team_id=row.team_id,
+        limit=query.tail,
+        since=moment(query.since, "since") if query.since else None,
+        until=moment(query.until, "until") if query.until else None,
+        search=query.search,
+    )
+    return respond(
+        Lines(
+            logs=[
+                Line(
+                    timestamp=entry.timestamp,
+                    level=entry.level or "info",
+                    message=entry.message,
+                    source=entry.source,
+                    replica=entry.replica_id,
+                )
+                for entry in entries
+            ]
+        )
+    )
+
+
+@router.patch("/{deployment_id}/scale", response_model=Changed, responses=CHANGING)
+async def scale(deployment_id: DeploymentId, body: Scale, write: Writing) -> Response:
+    """Run another number of replicas."""
+    await _check_version(write, deployment_id)
+    command = ScaleDeployment(
+        deployment_id=deployment_id,
+        replicas=body.replicas,
+        replicas_max=write.options.replicas_max,
+    )
+    return await write.dispatch(command, _changed(f"Scaling to {body.replicas} replicas"))
+
+
+@router.post("/{deployment_id}/stop", response_model=Changed, responses=CHANGING)
+async def stop(deployment_id: DeploymentId, write: Writing) -> Response:
+    """Run nothing of it, but keep it."""
+    await _check_version(write, deployment_id)
+    return await write.dispatch(
+        StopDeployment(deployment_id=deployment_id), _changed("Deployment is stopping")
+    )
+
+
+@router.post("/{deployment_id}/start", response_model=Changed, responses=CHANGING)
+async def start(deployment_id: DeploymentId, write: Writing) -> Response:
+    """Run it again."""
+    await _check_version(write, deployment_id)
+    return await write.dispatch(
+        StartDeployment(deployment_id=deployment_id), _changed("Deployment is starting")
+    )
+
+
+@router.delete(
+    "/{deployment_id}",
+    response_model=Message,
+    responses={**CHANGING, ACCEPTED: {"model": Message, "description": "It is still going."}},
+)
+async def delete(deployment_id: DeploymentId, write: Writing) -> Response:
+    """Make it disappear: answered when its containers and routes are gone."""
+    await _check_version(write, deployment_id)
+    done = await write.run(
+        DeleteDeployment(deployment_id=deployment_id),
+        lambda _: answer(Message(message="Deployment deleted successfully")),
+    )
+    if await _is_gone(write, deployment_id):
+        return done.response()
+    waiting = answer(Message(message="Deployment is being deleted"), status=ACCEPTED)
+    return waiting.with_headers(**done.headers).response()
+
+
+async def _theirs(read: Read, deployment_id: str) -> DeploymentRow:
+    row = None
+    if is_id(deployment_id, "dpl"):
+        row = await deployment_by_id(read.views, deployment_id, team_ids=read.team_ids)
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def _as_of(read: Read, deployment_id: str, text: str) -> DeploymentRow:
+    """Return the row that the log makes of the deployment's events up to then."""
+    wanted = position_or_moment(text, "asOf")
+    if not is_id(deployment_id, "dpl"):
+        raise NotFound
+    recorded = [
+        event
+        for event in await read.services.log.read_stream(deployment_id)
+        if (
+            event.recorded_at <= wanted
+            if isinstance(wanted, datetime)
+            else event.position <= wanted
+        )
+    ]
+    events = await read.services.decoder.decode_all(recorded)
+    row = as_of(zip(events, recorded, strict=True))
+    if row is None or row.team_id not in read.team_ids:
+        raise NotFound
+    return row
+
+
+async def _check_version(write: Write, deployment_id: str) -> None:
+    if not is_id(deployment_id, "dpl"):
+        raise NotFound
+    if "if-match" in write.request.headers:
+        row = await deployment_by_id(write.views, deployment_id, team_ids=write.team_ids)
+        if row is None:
+            raise NotFound
+        write.check_version(row.version)
+
+
+async def _is_gone(write: Write, deployment_id: str) -> bool:
+    """Wait until nothing is left of it, but not for ever."""
+    try:
+        async with asyncio.timeout(write.options.deletion_wait_seconds):
+            while await is_there(write.views, deployment_id):  # noqa: ASYNC110 - the view is asked
+                await asyncio.sleep(DELETION_POLL_SECONDS)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _changed(message: str) -> Callable[[Done], Answer]:
+    def made(done: Done) -> Answer:
+        return answer(
+            Changed(
+                id=done.deployment_id,
+                status=done.status,
+                replicas=done.replicas,
+                message=message,
+                updated_at=done.at,
+            )
+        )
+
+    return made

@@ -1,0 +1,372 @@
+"""What is said about deployments, in and out."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from api.lists import PageQuery, Pagination
+from api.schemas import Input, Integer, Output, Text, identifier
+from domain.deployments import values
+from domain.kernel.errors import RuleViolated
+from projections.deployments import DeploymentRow
+
+DeploymentId = Annotated[str, identifier("dpl")]
+StatusName = Literal[
+    "pending",
+    "running",
+    "updating",
+    "scaling",
+    "stopping",
+    "stopped",
+    "starting",
+    "failed",
+    "deleting",
+]
+MASK = "********"
+
+
+def _cpu(text: str) -> str:
+    try:
+        values.cpu_millis(text)
+    except RuleViolated as error:
+        raise ValueError(error.message) from error
+    return text
+
+
+def _memory(text: str) -> str:
+    try:
+        values.memory_bytes(text)
+    except RuleViolated as error:
+        raise ValueError(error.message) from error
+    return text
+
+
+def _path(text: str) -> str:
+    try:
+        return values.health_path(text)
+    except RuleViolated as error:
+        raise ValueError(error.message) from error
+
+
+class ResourcesIn(Input):
+    """What one replica may use."""
+
+    cpu: Annotated[str, AfterValidator(_cpu), Field(examples=["100m"])] = "500m"
+    memory: Annotated[str, AfterValidator(_memory), Field(examples=["128Mi"])] = "256Mi"
+
+    def value(self) -> values.Resources:
+        """Return what the domain calls it."""
+        return values.Resources(
+            cpu_millis=values.cpu_millis(self.cpu), memory_bytes=values.memory_bytes(self.memory)
+        )
+
+
+class HealthCheckIn(Input):
+    """How to tell that a replica can take requests."""
+
+    path: Annotated[str, AfterValidator(_path)]
+    initial_delay_seconds: Annotated[Integer, Field(ge=0, le=3600)] = 0
+    period_seconds: Annotated[Integer, Field(ge=1, le=3600)] = 5
+    timeout_seconds: Annotated[Integer, Field(ge=1, le=300)] = 2
+    failure_threshold: Annotated[Integer, Field(ge=1, le=100)] = 3
+
+    def value(self) -> values.HealthCheck:
+        """Return what the domain calls it."""
+        return values.HealthCheck(
+            path=self.path,
+            initial_delay_seconds=self.initial_delay_seconds,
+            period_seconds=self.period_seconds,
+            timeout_seconds=self.timeout_seconds,
+            failure_threshold=self.failure_threshold,
+        )
+
+
+class RegistryAuthIn(Input):
+    """How to sign in to a private registry."""
+
+    username: Annotated[str, Field(min_length=1, max_length=256)]
+    password: Annotated[str, Field(min_length=1, max_length=8192)]
+
+
+class NewDeployment(Input):
+    """A deployment to be made."""
+
+    app_name: Annotated[str, Field(max_length=100)]
+    image: Annotated[str, Field(max_length=300)]
+    port: Annotated[Integer, Field(ge=1, le=65535)]
+    env_vars: dict[str, str] = {}
+    replicas: Annotated[Integer, Field(ge=0)] = 1
+    resources: ResourcesIn = ResourcesIn()
+    health_check: HealthCheckIn | None = None
+    registry_auth: RegistryAuthIn | None = None
+    visibility: Literal["private", "public"] = "private"
+    team_id: Annotated[str | None, Field(max_length=40)] = None
+
+
+class Scale(Input):
+    """Another number of replicas."""
+
+    replicas: Annotated[Integer, Field(ge=0)]
+
+
+class DeploymentQuery(PageQuery):
+    """Which deployments."""
+
+    status: StatusName | None = None
+
+
+class AsOf(Input):
+    """When one looks."""
+
+    as_of: Annotated[Text | None, Field(max_length=40)] = None
+    """A time or a position of the log: show it as it was then."""
+
+
+class LogQuery(Input):
+    """Which lines of a log."""
+
+    tail: Annotated[int, Field(ge=1, le=5000)] = 100
+    follow: bool = False
+    since: Annotated[Text | None, Field(max_length=40)] = None
+    until: Annotated[Text | None, Field(max_length=40)] = None
+    search: Annotated[Text, Field(max_length=200)] = ""
+
+
+class Requested(Output):
+    """A deployment that was asked for."""
+
+    id: str
+    app_name: str
+    image: str
+    status: str
+    url: str
+    created_at: datetime
+    message: str
+
+
+class Summary(Output):
+    """A deployment in a list."""
+
+    id: str
+    app_name: str
+    image: str
+    status: str
+    url: str
+    replicas: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Summaries(Output):
+    """A part of the list of deployments."""
+
+    deployments: list[Summary]
+    pagination: Pagination
+
+
+class ResourcesOut(Output):
+    """What one replica may use."""
+
+    cpu: str
+    memory: str
+
+
+class HealthCheckOut(Output):
+    """How it is told that a replica can take requests."""
+
+    path: str
+    initial_delay_seconds: int
+    period_seconds: int
+    timeout_seconds: int
+    failure_threshold: int
+
+
+class DeploymentOut(Output):
+    """A deployment."""
+
+    id: str
+    team_id: str
+    app_name: str
+    image: str
+    status: str
+    failure: str | None
+    """Why it failed, if it did."""
+    url: str
+    port: int
+    replicas: int
+    env_vars: dict[str, str]
+    """The names; every value is masked."""
+    resources: ResourcesOut
+    health_check: HealthCheckOut | None
+    visibility: str
+    created_at: datetime
+    updated_at: datetime
+    deployed_at: datetime | None
+
+
+class Changed(Output):
+    """A deployment after a change was asked for."""
+
+    id: str
+    status: str
+    replicas: int
+    message: str
+    updated_at: datetime
+
+
+class Replicas(Output):
+    """How many there are."""
+
+    desired: int
+    ready: int
+    available: int
+
+
+class ReplicaOut(Output):
+    """One replica."""
+
+    id: str
+    phase: str
+    started_at: datetime | None
+    ready_at: datetime | None
+    restarts: int
+
+
+class StatusOut(Output):
+    """How a deployment is, as seen from its containers."""
+
+    id: str
+    status: str
+    health: Literal["healthy", "degraded", "unhealthy", "starting", "stopped"]
+    failure: str | None
+    replicas: Replicas
+    instances: list[ReplicaOut]
+    last_health_check: datetime | None
+    uptime: str
+    restart_count: int
+
+
+class Line(Output):
+    """One line that a container wrote."""
+
+    timestamp: datetime
+    level: str
+    message: str
+    source: str
+    replica: str
+
+
+class Lines(Output):
+    """The newest lines, oldest first."""
+
+    logs: list[Line]
+
+
+def url_of(gateway_url: str, app_name: str) -> str:
+    """Return where a deployment can be called."""
+    scheme, _, rest = gateway_url.partition("://")
+    return f"{scheme}://{app_name}.{rest}"
+
+
+def summary_of(row: DeploymentRow, gateway_url: str) -> Summary:
+    """Return a deployment as lists show it."""
+    return Summary(
+        id=row.id,
+        app_name=row.app_name,
+        image=row.image,
+        status=row.status,
+        url=url_of(gateway_url, row.app_name),
+        replicas=row.replicas,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def deployment_of(row: DeploymentRow, gateway_url: str) -> DeploymentOut:
+    """Return a deployment as it is shown."""
+    check = row.health_check
+    return DeploymentOut(
+        id=row.id,
+        team_id=row.team_id,
+        app_name=row.app_name,
+        image=row.image,
+        status=row.status,
+        failure=row.failure,
+        url=url_of(gateway_url, row.app_name),
+        port=row.port,
+        replicas=row.replicas,
+        env_vars=dict.fromkeys(row.environment_names, MASK),
+        resources=ResourcesOut(
+            cpu=values.cpu_text(row.resources.cpu_millis),
+            memory=values.memory_text(row.resources.memory_bytes),
+        ),
+        health_check=HealthCheckOut(
+            path=check.path,
+            initial_delay_seconds=check.initial_delay_seconds,
+            period_seconds=check.period_seconds,
+            timeout_seconds=check.timeout_seconds,
+            failure_threshold=check.failure_threshold,
+        )
+        if check is not None
+        else None,
+        visibility=row.visibility,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        deployed_at=row.deployed_at,
+    )
+
+
+def status_of(row: DeploymentRow, *, now: datetime) -> StatusOut:
+    """Return how a deployment is."""
+    ready = [replica for replica in row.running if replica.phase is values.ReplicaPhase.READY]
+    wound_down = {values.Status.STOPPING, values.Status.STOPPED, values.Status.DELETING}
+    since = min((replica.ready_at for replica in ready if replica.ready_at), default=None)
+    return StatusOut(
+        id=row.id,
+        status=row.status,
+        health=_health(row, len(ready)),
+        failure=row.failure,
+        replicas=Replicas(
+            desired=0 if row.status in wound_down else row.replicas,
+            ready=len(ready),
+            available=len(ready),
+        ),
+        instances=[
+            ReplicaOut(
+                id=replica.id,
+                phase=replica.phase,
+                started_at=replica.started_at,
+                ready_at=replica.ready_at,
+                restarts=replica.restarts,
+            )
+            for replica in row.running
+        ],
+        last_health_check=row.last_health_change,
+        uptime=duration_text(int((now - since).total_seconds()) if since else 0),
+        restart_count=row.restarts + sum(replica.restarts for replica in row.running),
+    )
+
+
+def _health(
+    row: DeploymentRow, ready: int
+) -> Literal["healthy", "degraded", "unhealthy", "starting", "stopped"]:
+    if row.status in {values.Status.STOPPED, values.Status.STOPPING, values.Status.DELETING}:
+        return "stopped"
+    if row.status is values.Status.FAILED:
+        return "unhealthy"
+    if ready >= row.replicas:
+        return "healthy"
+    if ready:
+        return "degraded"
+    return "starting" if row.deployed_at is None else "unhealthy"
+
+
+def duration_text(seconds: int) -> str:
+    """Return a length of time as people write it: `2h 30m 45s`."""
+    minutes, seconds = divmod(max(0, seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "m"), (seconds, "s")]
+    while len(parts) > 1 and parts[0][0] == 0:
+        parts.pop(0)
+    return " ".join(f"{number}{unit}" for number, unit in parts)

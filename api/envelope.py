@@ -1,0 +1,183 @@
+"""Around every request: its id, who asks, how often, how much, and the headers of every answer.
+
+Plain ASGI, outside of everything else, so that an answer gets its headers whatever made it: a
+route, a refusal, an unknown path, an error that nobody expected.
+"""
+
+import re
+import secrets
+import time
+
+import structlog
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.callers import Caller, Doorkeeper, network_of
+from api.errors import BodyTooLarge, Malformed, problem_response
+from api.rates import Rates
+from api.services import Services
+from domain.kernel.errors import DomainError
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+CREDENTIAL_IN_QUERY = re.compile(
+    r"(?:^|&)(?:api[-_]?key|x[-_]api[-_]key|apikey|access[-_]token|token|key)=", re.IGNORECASE
+)
+SECURITY_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+TLS_ONLY = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+ALLOWED_METHODS = b"GET, POST, PUT, PATCH, DELETE"
+ALLOWED_HEADERS = (
+    b"Authorization, X-API-Key, Content-Type, Idempotency-Key, If-Match, If-None-Match,"
+    b" X-Request-Id, X-Tallyport-Min-Position"
+)
+EXPOSED_HEADERS = (
+    b"ETag, Location, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After,"
+    b" X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id,"
+    b" X-Tallyport-Position"
+)
+
+REQUESTS = Counter(
+    "tallyport_api_requests_total", "Requests answered", ["method", "route", "status"]
+)
+SECONDS = Histogram("tallyport_api_request_seconds", "Time until the answer", ["route"])
+
+log = structlog.get_logger()
+
+
+class Envelope:
+    """The outermost layer."""
+
+    def __init__(self, app: ASGIApp, services: Services, doorkeeper: Doorkeeper) -> None:
+        self._app = app
+        self._doorkeeper = doorkeeper
+        self._rates = Rates(services.counters, services.options)
+        self._body_limit_bytes = services.options.body_limit_bytes
+        self._origins = frozenset(services.options.cors_origins)
+        self._fixed_headers = SECURITY_HEADERS + ([TLS_ONLY] if services.options.https_only else [])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers.get("x-request-id"))
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["address"] = (scope.get("client") or ("unknown", 0))[0]
+        extra = [(b"x-request-id", request_id.encode()), *self._fixed_headers]
+        extra += self._cors(headers)
+        outgoing = Outgoing(send, extra)
+        began = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(correlation_id=request_id):
+            try:
+                await self._answer(scope, headers, receive, outgoing)
+            except ClientDisconnect:
+                outgoing.status = 499
+            except Exception as error:
+                if outgoing.status:
+                    raise  # half an answer is out: let the server cut the connection
+                response = problem_response(error, request_id=request_id)
+                await response(scope, receive, outgoing)
+        route = getattr(scope.get("route"), "path_format", "unknown")
+        REQUESTS.labels(scope["method"], route, outgoing.status).inc()
+        SECONDS.labels(route).observe(time.perf_counter() - began)
+
+    async def _answer(
+        self, scope: Scope, headers: Headers, receive: Receive, outgoing: "Outgoing"
+    ) -> None:
+        state, method = scope["state"], scope["method"]
+        caller = await self._caller(headers, scope)
+        who = caller.name if caller is not None else f"address:{network_of(state['address'])}"
+        counted = await self._rates.count(method, scope["path"], who)
+        outgoing.extra += counted.headers()
+        if method == "OPTIONS" and "access-control-request-method" in headers:
+            await Response(status_code=204)(scope, receive, outgoing)
+            return
+        counted.must_be_within()
+        if CREDENTIAL_IN_QUERY.search(scope["query_string"].decode("latin-1")):
+            raise Malformed("Send credentials in a header, never in the address.")
+        await self._app(scope, self._bounded(headers, receive), outgoing)
+
+    async def _caller(self, headers: Headers, scope: Scope) -> Caller | None:
+        state = scope["state"]
+        state["caller"], state["refusal"] = None, None
+        try:
+            caller = await self._doorkeeper.caller_of(headers)
+        except Exception as error:  # noqa: BLE001 - told by the route, if it is not a public one
+            state["refusal"] = error
+            if not isinstance(error, DomainError):
+                log.warning("caller not checked", error=str(error)[:500])
+            return None
+        state["caller"] = caller
+        return caller
+
+    def _bounded(self, headers: Headers, receive: Receive) -> Receive:
+        """Return a `receive` that refuses a body over the limit, announced or not."""
+        limit = self._body_limit_bytes
+        announced = headers.get("content-length", "0")
+        received = 0
+
+        async def bounded() -> Message:
+            nonlocal received
+            if announced.isdecimal() and int(announced) > limit:
+                raise BodyTooLarge(limit_bytes=limit)
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > limit:
+                    raise BodyTooLarge(limit_bytes=limit)
+            return message
+
+        return bounded
+
+    def _cors(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+        if not self._origins:
+            return []
+        allowed = [(b"vary", b"Origin")]
+        origin = headers.get("origin")
+        if origin in self._origins:
+            allowed += [
+                (b"access-control-allow-origin", origin.encode()),
+                (b"access-control-expose-headers", EXPOSED_HEADERS),
+            ]
+            if "access-control-request-method" in headers:
+                allowed += [
+                    (b"access-control-allow-methods", ALLOWED_METHODS),
+                    (b"access-control-allow-headers", ALLOWED_HEADERS),
+                    (b"access-control-max-age", b"600"),
+                ]
+        return allowed
+
+
+class Outgoing:
+    """Adds headers to an answer as it leaves, and remembers its status."""
+
+    def __init__(self, send: Send, extra: list[tuple[bytes, bytes]]) -> None:
+        self._send = send
+        self.extra = extra
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        """Send one message."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = message.get("headers", [])
+            policy = [] if any(name == POLICY[0] for name, _ in own) else [POLICY]
+            message["headers"] = [*own, *self.extra, *policy]
+        await self._send(message)
+
+
+def _request_id(sent: str | None) -> str:
+    if sent is not None and REQUEST_ID.fullmatch(sent):
+        return sent
+    return f"req-{secrets.token_hex(10)}"

@@ -1,0 +1,135 @@
+"""One effect per `Idempotency-Key`, however often and however concurrently it is sent.
+
+The answer is stored in the transaction of the command's events, so a repeat finds both or neither.
+What is stored says nothing by itself: the key under which it lies is a keyed hash, and the answer
+is sealed with a key made from the client's own, which nobody keeps.
+
+A request that was refused changed nothing and is not remembered: it may be sent again.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakValueDictionary
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from starlette.requests import Request
+
+from api.answers import Answer
+from api.callers import Caller
+from api.errors import IdempotencyKeyReused, Malformed
+from api.services import Services
+from commands.bus import Command, Context
+from domain.kernel.errors import DomainError
+from infrastructure.event_store import Idempotency
+
+HEADER = "Idempotency-Key"
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+NONCE_BYTES = 12
+
+_decoder = msgspec.msgpack.Decoder(Answer)
+_running: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+"""Requests with the same key wait for each other in this process, so that only one does the work;
+between processes the store decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Once:
+    """One request, to be carried out once."""
+
+    services: Services
+    key: bytes | None = None
+    """Under which the answer is remembered; None when no key was sent."""
+    fingerprint: bytes = b""
+    seal_key: bytes = b""
+
+    @classmethod
+    async def of(cls, request: Request, services: Services, caller: Caller | None) -> "Once":
+        """Return what the request's headers and body say about repeats."""
+        sent = request.headers.getlist(HEADER)
+        if not sent:
+            return cls(services=services)
+        if len(sent) > 1 or KEY.fullmatch(sent[0]) is None:
+            raise Malformed(f"{HEADER} has 1 to 255 visible ASCII characters.")
+        who = caller.name if caller is not None else "nobody"
+        place = "\0".join((who, request.method, request.url.path, sent[0]))
+        secret = services.secret
+        return cls(
+            services=services,
+            key=_hash(secret, "key", place.encode()),
+            # Keyed too: a body may hold a password that could be guessed from a plain hash.
+            fingerprint=_hash(secret, "body", await request.body()),
+            seal_key=_hash(secret, "answer", place.encode()),
+        )
+
+    async def run(
+        self, command: Command, context: Context, answer: Callable[[Any], Answer]
+    ) -> Answer:
+        """Run the command, or give the answer again that it got."""
+        if self.key is None:
+            receipt = await self.services.bus.dispatch(command, context)
+            return _positioned(answer(receipt.result), receipt.position)
+        lock = _running.get(self.key)
+        if lock is None:
+            lock = _running[self.key] = asyncio.Lock()
+        async with lock:
+            return await self._answered() or await self._run_now(command, context, answer)
+
+    async def _run_now(
+        self, command: Command, context: Context, answer: Callable[[Any], Answer]
+    ) -> Answer:
+        remembering = msgspec.structs.replace(
+            context, idempotency=lambda result: self._remember(answer(result))
+        )
+        try:
+            receipt = await self.services.bus.dispatch(command, remembering)
+        except DomainError:
+            # Another process may have carried it out meanwhile: then its answer is the answer,
+            # be it that the key is taken (`Repeated`) or that a name is (by ourselves).
+            answered = await self._answered()
+            if answered is None:
+                raise
+            return answered
+        return _positioned(answer(receipt.result), receipt.position)
+
+    async def _answered(self) -> Answer | None:
+        """Return the answer remembered for this request; raises if it was another request."""
+        if self.key is None:
+            return None
+        found = await self.services.log.answer_of(self.key)
+        if found is None:
+            return None
+        fingerprint, sealed, position = found
+        if not hmac.compare_digest(fingerprint, self.fingerprint):
+            raise IdempotencyKeyReused
+        try:
+            opened = AESGCM(self.seal_key).decrypt(
+                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self.key
+            )
+        except InvalidTag as error:
+            raise IdempotencyKeyReused from error
+        return _positioned(_decoder.decode(opened), position).with_headers(
+            Idempotency_Replayed="true"
+        )
+
+    def _remember(self, answer: Answer) -> Idempotency:
+        if self.key is None:
+            raise AssertionError  # only called with a key
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = AESGCM(self.seal_key).encrypt(nonce, msgspec.msgpack.encode(answer), self.key)
+        return Idempotency(key=self.key, fingerprint=self.fingerprint, answer=nonce + sealed)
+
+
+def _positioned(answer: Answer, position: int) -> Answer:
+    return answer.with_headers(X_Tallyport_Position=str(position))
+
+
+def _hash(secret: bytes, purpose: str, content: bytes) -> bytes:
+    return hmac.new(secret, purpose.encode() + b"\0" + content, hashlib.sha256).digest()

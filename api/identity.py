@@ -1,0 +1,293 @@
+"""Joining, signing in and out, and who one is."""
+
+import contextlib
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from api.answers import Answer, answer, respond
+from api.callers import CATCH_UP_SECONDS
+from api.errors import Detail, InvalidValue, Problem, problem_body
+from api.guard import FORM, OPEN_TO_ALL, GuardedRoute
+from api.openapi import refusals, token_form
+from api.requests import Read, Write, Writing, reading
+from api.schemas import EmailAddress, Input, Message, Output
+from commands.identity import (
+    EndSession,
+    RefreshSession,
+    Registered,
+    RegisterUser,
+    SignedIn,
+    SignIn,
+)
+from domain.kernel.errors import NotFound
+from projections.api_keys import count_keys
+from projections.deployments import count_deployments
+from projections.identity import user_by_id
+from projections.reading import ViewBehind
+
+router = APIRouter(route_class=GuardedRoute, tags=["Identity"])
+token_router = APIRouter(route_class=GuardedRoute, tags=["Identity"])
+
+FORM_FIELDS = {"grant_type", "username", "password", "scope", "client_id", "client_secret"}
+_GUESSED_FIRST = """
+password password1 password12 password123 passw0rd p@ssw0rd 12345678 123456789 1234567890 11111111
+00000000 87654321 qwertyui qwerty12 qwerty123 qwertyuiop 1q2w3e4r 1qaz2wsx abcd1234 abc12345
+iloveyou sunshine princess football baseball superman letmein1 welcome1 trustno1 whatever computer
+internet starwars michelle jennifer changeme administrator
+"""
+COMMON_PASSWORDS = frozenset(_GUESSED_FIRST.split())
+
+Password = Annotated[str, Field(min_length=8, max_length=256)]
+
+
+class Registration(Input):
+    """A new account."""
+
+    username: Annotated[str, Field(min_length=3, max_length=32)]
+    email: EmailAddress
+    password: Password
+    confirm_password: Annotated[str, Field(max_length=256)]
+
+
+class Credentials(Input):
+    """How one signs in."""
+
+    email: Annotated[str, Field(min_length=1, max_length=254)]
+    password: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Refreshing(Input):
+    """The refresh token of the last answer."""
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Account(Output):
+    """The new account."""
+
+    id: str
+    username: str
+    email: str
+    team_id: str
+    """The personal team, which owns what the person makes."""
+    created_at: datetime
+    status: str
+
+
+class Person(Output):
+    """Who signed in."""
+
+    id: str
+    username: str
+    email: str
+
+
+class Session(Output):
+    """A sign-in."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the word, not a token
+    expires_at: datetime
+    user: Person
+
+
+class OAuthToken(Output):
+    """A sign-in as OAuth 2 says it (RFC 6749)."""
+
+    access_token: Annotated[str, Field(alias="access_token")]
+    token_type: Annotated[str, Field(alias="token_type")]
+    expires_in: Annotated[int, Field(alias="expires_in")]
+    refresh_token: Annotated[str, Field(alias="refresh_token")]
+
+
+class Profile(Output):
+    """A person and what their team has."""
+
+    id: str
+    username: str
+    email: str
+    status: str
+    team_id: str
+    created_at: datetime
+    last_login: datetime | None
+    deployment_count: int
+    api_key_count: int
+
+
+@router.post(
+    "/auth/register",
+    status_code=201,
+    response_model=Account,
+    responses=refusals(409),
+    openapi_extra=OPEN_TO_ALL,
+)
+async def register(body: Registration, write: Writing) -> Response:
+    """Make an account."""
+    if body.password != body.confirm_password:
+        raise InvalidValue("They differ.", fields={"confirmPassword": "differs from password"})
+    if body.password.casefold() in COMMON_PASSWORDS:
+        raise InvalidValue("Everybody guesses it first.", fields={"password": "is too common"})
+
+    def made(account: Registered) -> Answer:
+        return answer(
+            Account(
+                id=account.user_id,
+                username=account.username,
+                email=account.email,
+                team_id=account.team_id,
+                created_at=account.created_at,
+                status="active",
+            ),
+            status=201,
+        )
+
+    return await write.dispatch(
+        RegisterUser(username=body.username, email=body.email, password=body.password), made
+    )
+
+
+@router.post(
+    "/auth/login",
+    response_model=Session,
+    responses=refusals(401),
+    openapi_extra=OPEN_TO_ALL,
+)
+async def login(body: Credentials, write: Writing) -> Response:
+    """Sign in. An unknown address and a wrong password are answered alike."""
+    return await write.dispatch(
+        SignIn(email=body.email, password=body.password),
+        lambda session: _session_of(write, session),
+    )
+
+
+@router.post(
+    "/auth/refresh",
+    response_model=Session,
+    responses=refusals(401),
+    openapi_extra=OPEN_TO_ALL,
+)
+async def refresh(body: Refreshing, write: Writing) -> Response:
+    """Exchange a refresh token. One that was used before ends the whole session."""
+    return await write.dispatch(
+        RefreshSession(refresh_token=body.refresh_token),
+        lambda session: _session_of(write, session),
+    )
+
+
+@router.post("/auth/logout", response_model=Message, responses=refusals(401, 403))
+async def logout(write: Writing) -> Response:
+    """Sign out. The session's tokens are refused from now on."""
+    write.must_be_a_person()
+    session_id = write.caller.session_id or ""
+    done = await write.run(
+        EndSession(session_id=session_id), lambda _: answer(Message(message="Signed out"))
+    )
+    position = int(done.headers["X-Tallyport-Position"])
+    with contextlib.suppress(ViewBehind):  # it has happened, also when the view is late
+        await write.views.wait_for("sessions", position, timeout_seconds=CATCH_UP_SECONDS)
+    write.doorkeeper.forget_session(session_id)
+    return done.response()
+
+
+@router.get("/user/profile", response_model=Profile, responses=refusals(401, 403))
+async def profile(
+    read: Annotated[Read, reading("users", "deployments", "api_keys")],
+) -> Response:
+    """Show who is signed in."""
+    user = await user_by_id(read.views, read.must_be_a_person())
+    if user is None:
+        raise NotFound
+    return respond(
+        Profile(
+            id=user.id,
+            username=user.username,
+            email=user.email,
+            status=user.status,
+            team_id=user.team_id,
+            created_at=user.created_at,
+            last_login=user.last_login,
+            deployment_count=await count_deployments(read.views, team_ids=read.team_ids),
+            api_key_count=await count_keys(read.views, team_ids=read.team_ids),
+        )
+    )
+
+
+@token_router.post(
+    "/token",
+    response_model=OAuthToken,
+    responses=refusals(401),
+    openapi_extra={**FORM, "requestBody": token_form()},
+)
+async def token(write: Writing) -> Response:
+    """Sign in with OAuth 2's password form."""
+    form = await _form(write)
+    email, password = form.get("username", ""), form.get("password", "")
+    if form.get("grant_type", "password") != "password" or not email or not password:
+        raise InvalidValue(
+            "Send grant_type=password, username and password.", grant_type="is not password"
+        )
+    if len(email) > 254 or len(password) > 256:  # noqa: PLR2004 - as for login
+        raise InvalidValue("A value is too long.", username="at most 254 characters")
+
+    def signed_in(session: SignedIn) -> Answer:
+        access_token, _ = _issue(write, session)
+        return answer(
+            OAuthToken(
+                access_token=access_token,
+                token_type="bearer",  # noqa: S106 - the word, not a token
+                expires_in=write.options.access_token_seconds,
+                refresh_token=session.refresh_token,
+            )
+        )
+
+    return await write.dispatch(SignIn(email=email, password=password), signed_in)
+
+
+async def _form(write: Write) -> dict[str, str]:
+    try:
+        text = (await write.request.body()).decode()
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=20, errors="strict")
+    except ValueError:
+        raise InvalidValue("This is not a form.") from None
+    names = [name for name, _ in pairs]
+    unknown = sorted(set(names) - FORM_FIELDS)
+    if unknown or len(set(names)) != len(names) or "\0" in text or "%00" in text:
+        raise InvalidValue("The form has a field it should not have.", form=unknown)
+    return dict(pairs)
+
+
+def _issue(write: Write, session: SignedIn) -> tuple[str, datetime]:
+    return write.services.tokens.issue(
+        user_id=session.user_id, session_id=session.session_id, now=write.services.clock()
+    )
+
+
+def _session_of(write: Write, session: SignedIn) -> Answer:
+    if not session.refresh_token:
+        return _stolen(write)
+    access_token, expires_at = _issue(write, session)
+    return answer(
+        Session(
+            access_token=access_token,
+            refresh_token=session.refresh_token,
+            expires_at=expires_at,
+            user=Person(id=session.user_id, username=session.username, email=session.email),
+        )
+    )
+
+
+def _stolen(write: Write) -> Answer:
+    """Answer a refresh token that was used twice: its session has just been ended."""
+    problem = Problem(
+        status=401,
+        code="session_over",
+        message="This session has ended; sign in again.",
+        details=[Detail("refreshToken", "was used before")],
+    )
+    return Answer(401, problem_body(problem, request_id=write.request_id))

@@ -1,0 +1,142 @@
+"""What a route does with a request: change something once, or read when it is up to date."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, Header
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import Answer
+from api.callers import Caller, Doorkeeper
+from api.errors import Malformed, PreconditionFailed
+from api.idempotency import Once
+from api.services import Services
+from commands.bus import Command, Context
+from commands.work import NOBODY
+from domain.kernel.errors import NotAllowed
+
+POSITION_HEADER = "X-Tallyport-Position"
+POSITION_DIGITS_MAX = 18
+
+
+class Asking:
+    """One request and everything there is to answer it."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.services: Services = request.app.state.services
+        self.options = self.services.options
+        self.views = self.services.views
+        self._caller: Caller | None = request.state.caller
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks. Only for routes behind the guard."""
+        if self._caller is None:
+            raise AssertionError  # the guard lets nobody through without
+        return self._caller
+
+    @property
+    def doorkeeper(self) -> Doorkeeper:
+        """Who tells callers from strangers."""
+        doorkeeper: Doorkeeper = self.request.app.state.doorkeeper
+        return doorkeeper
+
+    @property
+    def team_ids(self) -> tuple[str, ...]:
+        """Whose things may be seen."""
+        return self.caller.team_ids
+
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+        return str(self.request.state.request_id)
+
+    def must_hold(self, scope: str) -> None:
+        """Refuse a key without this scope."""
+        self.caller.actor.must_hold(scope)
+
+    def must_hold_one(self, *scopes: str) -> None:
+        """Refuse a key that has none of these scopes."""
+        if not any(self.caller.actor.holds(scope) for scope in scopes):
+            self.must_hold(scopes[0])
+
+    def must_be_a_person(self) -> str:
+        """Return the caller's user id; refuses a key."""
+        if self.caller.actor.user_id is None:
+            raise NotAllowed("Only a person who is signed in may do this, not a key.")
+        return self.caller.actor.user_id
+
+
+class Write(Asking):
+    """A request that changes something."""
+
+    async def dispatch(self, command: Command, answer: Callable[[Any], Answer]) -> Response:
+        """Run the command once, however often it is asked for, and answer it."""
+        return (await self.run(command, answer)).response()
+
+    async def run(self, command: Command, answer: Callable[[Any], Answer]) -> Answer:
+        """Run the command once and return the answer, with the log's position in it."""
+        once = await Once.of(self.request, self.services, self._caller)
+        context = Context(
+            actor=self._caller.actor if self._caller is not None else NOBODY,
+            address=self.request.state.address,
+            correlation_id=self.request_id,
+        )
+        return await once.run(command, context, answer)
+
+    def check_version(self, version: int) -> None:
+        """Refuse when the client says, by `If-Match`, that it knows another version."""
+        wanted = self.request.headers.get("if-match")
+        if wanted is None or wanted.strip() == "*":
+            return
+        if etag(version) not in [each.strip() for each in wanted.split(",")]:
+            raise PreconditionFailed
+
+
+class Read(Asking):
+    """A request that only looks."""
+
+    async def wait(self, position: int, views: Sequence[str]) -> None:
+        """Return once these views have reached the position."""
+        for view in views:
+            await self.views.wait_for(view, position, timeout_seconds=self.options.wait_seconds_max)
+
+
+async def _write(request: Request) -> Write:
+    return Write(request)
+
+
+Writing = Annotated[Write, Depends(_write)]
+MinPosition = Annotated[
+    str | None,
+    Header(
+        alias="X-Tallyport-Min-Position",
+        description="Answer only from views that have reached this position; 503 after a while.",
+    ),
+]
+
+
+def reading(*views: str) -> Any:  # noqa: ANN401 - what FastAPI's Depends returns
+    """Return the dependency of a route that reads these views."""
+
+    async def read(request: Request, position: MinPosition = None) -> Read:
+        looking = Read(request)
+        if position is not None:
+            await looking.wait(parse_position(position), views)
+        return looking
+
+    return Depends(read)
+
+
+def parse_position(text: str) -> int:
+    """Return a position of the log; raises `Malformed`."""
+    if not text.isascii() or not text.isdecimal() or len(text) > POSITION_DIGITS_MAX:
+        raise Malformed("X-Tallyport-Min-Position is a number.")
+    return int(text)
+
+
+def etag(version: int) -> str:
+    """Return the entity tag of a version."""
+    return f'"{version}"'

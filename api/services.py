@@ -1,0 +1,89 @@
+"""What the API needs, handed in by whoever starts it. Nothing here is looked up or created."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Protocol
+
+from commands.bus import Bus
+from infrastructure.containers import CatalogueImage
+from infrastructure.counters import Counters
+from infrastructure.event_store import RecordedEvent
+from infrastructure.tokens import Tokens
+from projections.analytics.logs import LogQueries
+from projections.analytics.queries import AnalyticsQueries
+from projections.reading import Reader
+
+
+class Log(Protocol):
+    """What the API reads of the event store itself."""
+
+    async def answer_of(self, key: bytes) -> tuple[bytes, bytes, int] | None:
+        """Return fingerprint, answer and position remembered for an idempotency key."""
+        ...
+
+    async def read_stream(self, stream_id: str, *, after: int = 0) -> Sequence[RecordedEvent]:
+        """Return a stream's events."""
+        ...
+
+    async def last_position(self) -> int:
+        """Return the newest position."""
+        ...
+
+
+class EventDecoder(Protocol):
+    """Turns stored events into today's."""
+
+    async def decode_all(self, events: Sequence[RecordedEvent]) -> list[object]:
+        """Return an event or an exception for each."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How this API behaves."""
+
+    gateway_url: str = "http://apps.localhost:8080"
+    """A deployment's URL is this one with its app name put first."""
+    rate_auth: int = 10
+    rate_deployments: int = 30
+    rate_reads: int = 100
+    rate_logs: int = 60
+    """Requests per minute and caller."""
+    body_limit_bytes: int = 1024 * 1024
+    replicas_max: int = 20
+    key_limit_default: int = 6000
+    price_per_million_requests: Decimal = Decimal("0.50")
+    currency: str = "EUR"
+    cors_origins: tuple[str, ...] = ()
+    https_only: bool = False
+    """Tell browsers never to come without TLS."""
+    access_token_seconds: int = 600
+    wait_seconds_max: float = 5.0
+    """How long a read waits for its view to reach the position it asks for."""
+    deletion_wait_seconds: float = 15.0
+    """How long the deletion of a deployment is waited for before it is only promised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Everything a route may use."""
+
+    bus: Bus
+    log: Log
+    decoder: EventDecoder
+    views: Reader
+    analytics: AnalyticsQueries
+    logs: LogQueries
+    counters: Counters
+    tokens: Tokens
+    secret: bytes
+    """Signs cursors and hides idempotency keys; the same in every API process."""
+    images: Sequence[CatalogueImage]
+    checks: Mapping[str, Callable[[], Awaitable[object]]]
+    """Per part: returns when it answers, raises when it does not."""
+    metrics: Callable[[], bytes]
+    """This process's metrics in Prometheus' text format."""
+    options: Options = Options()
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -1,0 +1,181 @@
+"""The real application on real servers, asked in process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from fastapi import FastAPI
+from prometheus_client import generate_latest
+
+from api.app import create_app
+from api.services import Options, Services
+from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
+from infrastructure.containers.catalogue import ECHO
+from infrastructure.counters.redis import RedisCounters
+from infrastructure.tokens.pyjwt import JwtTokens
+from projections.analytics.logs import LogQueries
+from projections.analytics.queries import AnalyticsQueries
+from projections.analytics.schema import create_tables
+from projections.catalogue import VIEWS
+from projections.reading import Reader
+from tests.infrastructure.clickhouse.process import ClickHouseProcess
+from tests.servers import ValkeyServer
+from tests.wiring import PASSWORD, SECRET, Installation
+
+SIGNING_KEY = (
+    Ed25519PrivateKey.generate()
+    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    .decode()
+)
+PLENTY = 1_000_000
+OPTIONS = Options(
+    rate_auth=PLENTY,
+    rate_deployments=PLENTY,
+    rate_reads=PLENTY,
+    rate_logs=PLENTY,
+    wait_seconds_max=2.0,
+    deletion_wait_seconds=5.0,
+)
+
+Body = dict[str, Any]
+
+
+class Visitor:
+    """Somebody with a name, or nobody, asking over HTTP."""
+
+    def __init__(self, api: "Api", headers: dict[str, str]) -> None:
+        self.api = api
+        self.headers = headers
+        self.account: Body = {}
+        self.session: Body = {}
+        self.position = "0"
+
+    async def ask(
+        self, method: str, path: str, body: object = None, **headers: str
+    ) -> httpx.Response:
+        sent = {
+            **self.headers,
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        answer = await self.api.client.request(method, path, json=body, headers=sent)
+        self.position = answer.headers.get("X-Tallyport-Position", self.position)
+        return answer
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        """Read after one's own last write."""
+        return await self.ask("GET", path, X_Tallyport_Min_Position=self.position, **headers)
+
+    async def post(self, path: str, body: object = None, **headers: str) -> httpx.Response:
+        return await self.ask("POST", path, body, **headers)
+
+    async def deploy(self, app_name: str = "hello", **changes: Any) -> str:
+        wish = {"appName": app_name, "image": "tallyport/echo", "port": 8080, **changes}
+        answer = await self.post("/v1/deployments", wish)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def create_key(self, *scopes: str, **changes: Any) -> Body:
+        wish = {"name": "a key", "scopes": list(scopes or ("call:*",)), **changes}
+        answer = await self.post("/v1/api-keys", wish)
+        assert answer.status_code == 201, answer.text
+        made: Body = answer.json()
+        return made
+
+    async def with_key(self, *scopes: str) -> "Visitor":
+        """Return a program that has a key of one's team."""
+        key = await self.create_key(*scopes)
+        return Visitor(self.api, {"X-API-Key": key["apiKey"]})
+
+
+class Api:
+    """One application and its parts."""
+
+    def __init__(self, installation: Installation, services: Services, reader: Reader) -> None:
+        self.installation = installation
+        self.services = services
+        self.reader = reader
+        self.app: FastAPI = create_app(services)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, client=("192.0.2.1", 50000)),
+            base_url="http://api.test",
+            timeout=30,
+        )
+        self.nobody = Visitor(self, {})
+
+    def another(self, **options: Any) -> "Api":
+        """Return another process's application, with other options, on the same parts."""
+        services = replace(self.services, options=replace(self.services.options, **options))
+        return Api(self.installation, services, self.reader)
+
+    async def join(self, username: str = "anna") -> Visitor:
+        """Register somebody and sign them in."""
+        person = {"username": username, "email": f"{username}@example.com", "password": PASSWORD}
+        registered = await self.nobody.post(
+            "/v1/auth/register", {**person, "confirmPassword": PASSWORD}
+        )
+        assert registered.status_code == 201, registered.text
+        visitor = await self.sign_in(person["email"])
+        visitor.account = registered.json()
+        return visitor
+
+    async def sign_in(self, email: str) -> Visitor:
+        login = await self.nobody.post("/v1/auth/login", {"email": email, "password": PASSWORD})
+        assert login.status_code == 200, login.text
+        visitor = Visitor(self, {"Authorization": f"Bearer {login.json()['accessToken']}"})
+        visitor.session = login.json()
+        return visitor
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+
+MakeServices = Callable[..., Services]
+
+
+@pytest.fixture
+async def clickhouse(clickhouse_server: ClickHouseProcess) -> AsyncIterator[ClickHouseClient]:
+    """Teams never meet, so all tests share the tables."""
+    client = ClickHouseClient(ClickHouseOptions(url=clickhouse_server.url, retries_max=0))
+    await create_tables(client)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def api(
+    installation: Installation, valkey: ValkeyServer, clickhouse: ClickHouseClient
+) -> AsyncIterator[Api]:
+    """Return the application with its views running."""
+    installation.start_views()
+    reader = Reader(installation.pool, installation.conninfo, VIEWS)
+    counters = RedisCounters(valkey.url)
+    stop = asyncio.Event()
+    listening = asyncio.create_task(reader.run(stop))
+    services = Services(
+        bus=installation.bus,
+        log=installation.store,
+        decoder=installation.codec,
+        views=reader,
+        analytics=AnalyticsQueries(clickhouse),
+        logs=LogQueries(clickhouse),
+        counters=counters,
+        tokens=JwtTokens(
+            signing_key_pem=SIGNING_KEY, issuer="http://api.test", lifetime_seconds=600
+        ),
+        secret=SECRET,
+        images=(ECHO,),
+        checks={"database": reader.check, "counters": counters.check},
+        metrics=generate_latest,
+        options=OPTIONS,
+    )
+    opened = Api(installation, services, reader)
+    yield opened
+    await opened.close()
+    stop.set()
+    await listening
+    await counters.close()
