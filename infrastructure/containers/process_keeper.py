@@ -186,18 +186,15 @@ class RotatingLog:
     def write(self, source: str, content: bytes) -> None:
         """Write the whole lines of what was read, keep the rest for later."""
         *lines, rest = (self.partial.get(source, b"") + content).split(b"\n")
-        while len(rest) > LINE_BYTES_MAX:
-            lines.append(rest[:LINE_BYTES_MAX])
-            rest = rest[LINE_BYTES_MAX:]
+        if len(rest) > LINE_BYTES_MAX:
+            lines, rest = [*lines, rest], b""
         self.partial[source] = rest
         if not lines:
             return
         # Time never goes back within a log: a reader resumes by it.
         self.last = max(time.time_ns(), self.last)
         head = f"{self.last} {source} ".encode()
-        self.file.write(
-            b"".join(head + line.rstrip(b"\r")[:LINE_BYTES_MAX] + b"\n" for line in lines)
-        )
+        self.file.write(b"".join(head + piece + b"\n" for line in lines for piece in pieces(line)))
         self.file.flush()
         if self.file.tell() > LOG_BYTES_MAX:
             self._rotate()
@@ -206,6 +203,10 @@ class RotatingLog:
         """Write what came without a line's end."""
         if self.partial.get(source):
             self.write(source, b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
 
     def _open(self) -> None:
         self.file: IO[bytes] = self.path.open("ab")
@@ -218,6 +219,12 @@ class RotatingLog:
             if newer.exists():
                 newer.replace(older)
         self._open()
+
+
+def pieces(line: bytes) -> list[bytes]:
+    """Return a line as it is stored: whole, or in pieces when it is too long."""
+    line = line.rstrip(b"\r")
+    return [line[at : at + LINE_BYTES_MAX] for at in range(0, max(len(line), 1), LINE_BYTES_MAX)]
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ import pytest
 from infrastructure.containers import ContainerDriver
 from infrastructure.containers.docker import DockerDriver, DockerOptions
 from infrastructure.containers.process import ProcessDriver
-from tests.docker.fixture import docker_engine, no_docker  # noqa: F401 - a fixture
+from tests.docker.fixture import no_docker
 from tests.images.programs import BUSYBOX, catalogue
 
 
 @pytest.fixture
-def new_docker_driver(docker_engine: str) -> Callable[..., DockerDriver]:  # noqa: F811
+def new_docker_driver(docker_engine: str) -> Callable[..., DockerDriver]:
     if not BUSYBOX.exists():
         no_docker("busybox is not installed (Debian: apt-get install busybox-static)")
 

@@ -81,6 +81,10 @@ stop() {
         kill -9 "$pid" 2>/dev/null || true
     fi
     end_left_containerd
+    local shim
+    for shim in $(pgrep -f -- "-address $dir/exec/containerd/containerd.sock"); do
+        kill -9 $(pgrep -P "$shim") "$shim" 2>/dev/null || true
+    done
     # What a killed engine leaves mounted.
     awk -v dir="$dir/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mounted; do
         umount -l "$mounted" || true

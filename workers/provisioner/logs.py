@@ -48,6 +48,7 @@ class LogCollector:
         self._state_file = state_file
         self._limits = limits or LogLimits()
         self._stored = _load(state_file)
+        self._writing = asyncio.Lock()
         self._buffers: dict[str, LogBuffer] = {}
         self._follows: dict[str, _Follow] = {}
         self._last_seen: dict[str, float] = {}
@@ -72,11 +73,12 @@ class LogCollector:
                     await asyncio.sleep(POLL_SECONDS)
 
     async def run(self) -> None:
-        """Store lines until cancelled."""
+        """Store lines until cancelled. The provisioner runs it; a second run would only wait."""
         try:
-            while True:
-                if not await self._store_batch():
-                    await asyncio.sleep(self._limits.flush_seconds)
+            async with self._writing:
+                while True:
+                    if not await self._store_batch():
+                        await asyncio.sleep(self._limits.flush_seconds)
         finally:
             tasks = [follow.task for follow in self._follows.values()]
             for task in tasks:
