@@ -121,8 +121,7 @@ async def switch_to(connection: Connection, view: View[Any], generation: int) ->
             (generation, view.name),
         )
         # Whoever waits for a position or for rows looks again.
-        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{view.name} 0"))
-        await connection.execute("SELECT pg_notify(%s, %s)", (ROWS_CHANNEL, view.name))
+        await tell(connection, view)
     await _drop_older(connection, view, generation)
 
 
@@ -217,32 +216,38 @@ async def save(
     after: Mapping[int, Progress],
     live: bool,
 ) -> None:
-    """Write rows and position together. Raises `Fenced` when the position is not `before`."""
-    async with connection.transaction():
-        await move(connection, view, generation, before=before, after=after)
-        if gone:
-            columns = sql.SQL(", ").join(map(sql.Identifier, view.key))
-            kinds = view.columns
-            wanted = sql.SQL(", ").join(
-                sql.SQL("%s::{}[]").format(sql.SQL(kinds[name])) for name in view.key
-            )
-            await connection.execute(
-                sql.SQL("DELETE FROM {} WHERE ({}) IN (SELECT * FROM unnest({}))").format(
-                    table_of(view, generation), columns, wanted
-                ),
-                [list(values) for values in zip(*gone, strict=True)],
-            )
-        if rows:
-            await connection.execute(
-                _upsert(view, generation), (msgspec.json.encode(rows).decode(),)
-            )
-        if live:
-            reached = max((progress.position for progress in after.values()), default=0)
-            await connection.execute(
-                "SELECT pg_notify(%s, %s)", (CHANNEL, f"{view.name} {reached}")
-            )
-            if rows or gone:
-                await connection.execute("SELECT pg_notify(%s, %s)", (ROWS_CHANNEL, view.name))
+    """Write rows and position; the caller's transaction makes it one step.
+
+    Raises `Fenced` when the position is not `before`.
+    """
+    await move(connection, view, generation, before=before, after=after)
+    if gone:
+        columns = sql.SQL(", ").join(map(sql.Identifier, view.key))
+        kinds = view.columns
+        wanted = sql.SQL(", ").join(
+            sql.SQL("%s::{}[]").format(sql.SQL(kinds[name])) for name in view.key
+        )
+        await connection.execute(
+            sql.SQL("DELETE FROM {} WHERE ({}) IN (SELECT * FROM unnest({}))").format(
+                table_of(view, generation), columns, wanted
+            ),
+            [list(values) for values in zip(*gone, strict=True)],
+        )
+    if rows:
+        await connection.execute(_upsert(view, generation), (msgspec.json.encode(rows).decode(),))
+    if live:
+        reached = max((progress.position for progress in after.values()), default=0)
+        await tell(connection, view, position=reached, rows=bool(rows or gone))
+
+
+async def tell(
+    connection: Connection, view: View[Any], *, position: int = 0, rows: bool = True
+) -> None:
+    """Wake those who wait for the view to get on, and those who wait for its rows to change."""
+    await connection.execute(
+        "SELECT pg_notify(%s, %s), CASE WHEN %s THEN pg_notify(%s, %s) END",
+        (CHANNEL, f"{view.name} {position}", rows, ROWS_CHANNEL, view.name),
+    )
 
 
 async def move(
@@ -254,30 +259,30 @@ async def move(
     after: Mapping[int, Progress],
 ) -> None:
     """Move the position, if it is still where we believe it to be."""
-    for partition, progress in after.items():
-        known = before.get(partition)
-        if known is None:
-            cursor = await connection.execute(
-                "INSERT INTO view_positions (view, generation, partition, position, sequence)"
-                " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                (view.name, generation, partition, progress.position, progress.sequence),
-            )
-        else:
-            cursor = await connection.execute(
-                "UPDATE view_positions SET position = %s, sequence = %s,"
-                " updated_at = clock_timestamp() WHERE view = %s AND generation = %s"
-                " AND partition = %s AND position = %s",
-                (
-                    progress.position,
-                    progress.sequence,
-                    view.name,
-                    generation,
-                    partition,
-                    known.position,
-                ),
-            )
-        if cursor.rowcount != 1:
-            raise Fenced(f"{view.name} generation {generation} partition {partition}")
+    if not after:
+        return
+    cursor = await connection.execute(
+        "WITH given AS (SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bigint[])"
+        " AS given (partition, before, position, sequence)),"
+        " moved AS (UPDATE view_positions AS v SET position = given.position,"
+        "  sequence = given.sequence, updated_at = clock_timestamp() FROM given"
+        "  WHERE v.view = %s AND v.generation = %s AND v.partition = given.partition"
+        "  AND v.position = given.before RETURNING 1),"
+        " begun AS (INSERT INTO view_positions (view, generation, partition, position, sequence)"
+        "  SELECT %s, %s, partition, position, sequence FROM given WHERE before IS NULL"
+        "  ON CONFLICT DO NOTHING RETURNING 1)"
+        " SELECT (SELECT count(*) FROM moved) + (SELECT count(*) FROM begun)",
+        (
+            list(after),
+            [before[n].position if n in before else None for n in after],
+            [progress.position for progress in after.values()],
+            [progress.sequence for progress in after.values()],
+            *(view.name, generation, view.name, generation),
+        ),
+    )
+    row = await cursor.fetchone()
+    if row is None or row[0] != len(after):
+        raise Fenced(f"{view.name} generation {generation}")
 
 
 def _upsert(view: View[Any], generation: int) -> sql.Composed:
@@ -301,3 +306,25 @@ def _split_unique(expression: str) -> tuple[str, str]:
     if expression.startswith("UNIQUE "):
         return "UNIQUE", expression.removeprefix("UNIQUE ")
     return "", expression
+
+
+async def tell_progress(
+    connection: Connection, name: str, progress: Mapping[int, Progress]
+) -> None:
+    """Show how far a view is whose rows are kept elsewhere, and wake whoever waits for it."""
+    async with connection.transaction():
+        await connection.execute(
+            "INSERT INTO view_generations (view, generation, fingerprint, live)"
+            " VALUES (%s, 1, '', true) ON CONFLICT DO NOTHING",
+            (name,),
+        )
+        for partition, at in progress.items():
+            await connection.execute(
+                "INSERT INTO view_positions (view, generation, partition, position, sequence)"
+                " VALUES (%s, 1, %s, %s, %s) ON CONFLICT (view, generation, partition)"
+                " DO UPDATE SET position = EXCLUDED.position, sequence = EXCLUDED.sequence,"
+                " updated_at = clock_timestamp()",
+                (name, partition, at.position, at.sequence),
+            )
+        reached = max((at.position for at in progress.values()), default=0)
+        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{name} {reached}"))

@@ -31,6 +31,9 @@ REBUILD_BATCH_SIZE_MAX = {Topic.EVENTS: 5000, Topic.REQUESTS: 64}
 TICK_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 5.0
 
+REFUSED = (psycopg.DataError, psycopg.IntegrityError)
+"""It is the value's fault: a NUL in a text, a unique name that is in use."""
+
 APPLIED = Counter("tallyport_view_events_total", "Events applied to the view", ["view"])
 PARKED = Gauge("tallyport_view_parked_events", "Events that could not be applied", ["view"])
 FAILURES = Counter(
@@ -221,7 +224,7 @@ class ProjectionRunner:
         """Store what the step does; return the events parked. All or nothing."""
         try:
             return await self._fold_and_save(connection, step, stopped)
-        except psycopg.DataError:
+        except REFUSED:
             # A value that PostgreSQL refuses: find the one event it is in.
             return await self._one_by_one(connection, step, stopped)
 
@@ -233,7 +236,7 @@ class ProjectionRunner:
                 alone = Step(step.generation, [event], [content], live=step.live)
                 try:
                     found = await self._fold_and_save(connection, alone, stopped)
-                except psycopg.DataError as error:
+                except REFUSED as error:
                     found = [(event, str(error))]
                     await self._park(connection, step.generation, found)
                 parked += found

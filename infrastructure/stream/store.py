@@ -71,7 +71,11 @@ class StoreStream:
             keepalives_idle=10,
             application_name="tallyport follow",
         )
-        await connection.execute(f'LISTEN "{self._channel}"')
+        try:
+            await connection.execute(f'LISTEN "{self._channel}"')
+        except BaseException:  # cancelled, too: nobody else knows of this connection
+            await connection.close()
+            raise
         return connection
 
     async def _news(self, connection: psycopg.AsyncConnection[TupleRow], *, beyond: int) -> None:

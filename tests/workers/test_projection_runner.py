@@ -209,6 +209,25 @@ async def test_a_value_that_postgres_refuses_parks_exactly_its_event(
     assert because == "an earlier event of this stream is parked"
 
 
+async def test_a_unique_name_that_is_in_use_parks_its_event(
+    installation: Installation, tally: View[TallyRow]
+) -> None:
+    named = replace(tally, indexes=("UNIQUE note",))
+    for stream in ("a", "b", "c"):
+        name = "taken" if stream != "c" else "free"
+        await installation.append(stream, scaled(1), SessionEnded(reason=name))
+    installation.start_views([named])
+    rows = await installation.rows(named)
+    assert [(row["id"], row["note"]) for row in rows] == [
+        ("a", "taken"),
+        ("b", None),
+        ("c", "free"),
+    ]
+    [(stream, error)] = await parked(installation)
+    assert stream == "b"
+    assert "unique" in error
+
+
 async def test_retrying_what_postgres_still_refuses_does_not_stop_the_view(
     installation: Installation, tally: View[TallyRow]
 ) -> None:
