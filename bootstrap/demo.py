@@ -219,12 +219,36 @@ class Story:
         usage = await self._read("/v1/usage")
         estimate = await self._read("/v1/billing/estimate")
         audit = await self._read("/v1/audit?limit=5")
-        show("status", status)
-        show("logs (last 3)", logs["logs"])
-        show("analytics", overview)
-        show("usage", usage)
-        show("bill so far", estimate)
-        show("audit (newest 5)", audit)
+        replicas, totals = status["replicas"], overview["totals"]
+        latency = totals["latency"]
+        show(
+            "Status",
+            f"{status['status']}, {replicas['ready']} of {replicas['desired']} replicas ready,"
+            f" up {status['uptime']}, {status['restartCount']} restarts",
+        )
+        show("Logs, last 3", *(f"{one['replica']}  {one['message']}" for one in logs["logs"]))
+        show(
+            "Analytics",
+            ", ".join(f"{name.upper()} {latency[name]:.0f} ms" for name in ("p50", "p95", "p99")),
+            "by status: " + ", ".join(f"{n} x {code}" for code, n in overview["byStatus"].items()),
+        )
+        show(
+            "Usage this month",
+            f"{usage['totals']['billable']} requests served,"
+            f" {usage['totals']['bytesOut']} bytes sent",
+        )
+        show(
+            "Bill so far",
+            f"{estimate['requests']} requests at {estimate['pricePerMillionRequests']}"
+            f" {estimate['currency']} per million: {estimate['total']} {estimate['currency']}",
+        )
+        show(
+            f"Audit, newest 5 of {audit['pagination']['total']}",
+            *(
+                f"{one['recordedAt'][:19]}  {one['actor']:<14}  {one['type']:<36} {one['streamId']}"
+                for one in audit["events"]
+            ),
+        )
         return summary
 
     async def _count_until_equal(self) -> dict[str, Any]:
@@ -377,6 +401,8 @@ def say(line: str) -> None:
     typer.echo(line if line.startswith("  ") else f"\n{line}", err=True)
 
 
-def show(title: str, content: object) -> None:
+def show(title: str, *lines: str) -> None:
     """Show what a reader sees."""
-    typer.echo(f"\n{title}\n{json.dumps(content, indent=2)}", err=True)
+    say(title)
+    for line in lines:
+        say(f"  {line}")

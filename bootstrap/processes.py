@@ -12,6 +12,9 @@ from prometheus_client import REGISTRY
 
 from bootstrap.core import Pool, open_core, pause, run_alone
 from bootstrap.settings import Settings
+from infrastructure.stream import Cursor
+from projections.analytics import NAME
+from projections.tables import tell_progress
 
 log = structlog.get_logger()
 
@@ -82,6 +85,7 @@ async def analytics(settings: Settings, stop: asyncio.Event) -> None:
             core.stream(),
             core.codec,
             parking(core.pool),
+            telling(core.pool),
             AnalyticsMetrics(),
             AnalyticsOptions(log_retention_days=settings.logs.retention_days),
         )
@@ -124,7 +128,7 @@ async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
     """Do what has to be done from time to time: forget old idempotency keys."""
 
     async def work() -> None:
-        while True:
+        while not stop.is_set():
             await core.store.forget_old_answers()
             await pause(stop, 3600)
 
@@ -166,8 +170,18 @@ def parking(pool: Pool) -> Callable[..., Awaitable[None]]:
         async with pool.connection() as connection:
             await connection.execute(
                 "INSERT INTO parked_events (view, generation, position, stream_id, topic, error)"
-                " VALUES ('analytics', 1, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                (event.position, event.stream_id, event.topic, reason[:2000]),
+                " VALUES (%s, 1, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (NAME, event.position, event.stream_id, event.topic, reason[:2000]),
             )
 
     return park
+
+
+def telling(pool: Pool) -> Callable[[Cursor], Awaitable[None]]:
+    """Return what shows how far analytics are."""
+
+    async def tell(progress: Cursor) -> None:
+        async with pool.connection() as connection:
+            await tell_progress(connection, NAME, progress)
+
+    return tell

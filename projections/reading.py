@@ -18,7 +18,8 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from domain.kernel.errors import DomainError
-from infrastructure.stream import partitions_of
+from infrastructure.stream import Topic, partitions_of
+from projections import analytics
 from projections.tables import CHANNEL
 from projections.view import View
 
@@ -79,11 +80,18 @@ class Reader:
     """Asks the views. One per process; `run` keeps the one listening connection."""
 
     def __init__(
-        self, pool: AsyncConnectionPool, conninfo: str, views: Iterable[View[Any]]
+        self,
+        pool: AsyncConnectionPool,
+        conninfo: str,
+        views: Iterable[View[Any]],
+        *,
+        connection_wait_seconds: float = 3.0,
     ) -> None:
         self._pool = pool
         self._conninfo = conninfo
+        self._connection_wait_seconds = connection_wait_seconds
         self._partitions = {view.name: partitions_of(view.topic) for view in views}
+        self._partitions[analytics.NAME] = partitions_of(Topic.REQUESTS)
         self._reached: dict[str, int] = {}
         self._news = asyncio.Condition()
 
@@ -92,7 +100,7 @@ class Reader:
         wrapped = sql.SQL("SELECT coalesce(json_agg(t), '[]')::text FROM ({}) AS t").format(
             sql.SQL(query) if isinstance(query, str) else query
         )
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(self._connection_wait_seconds) as connection:
             cursor = await connection.execute(wrapped, parameters)
             found = await cursor.fetchone()
         return msgspec.json.decode(found[0] if found else "[]", type=list[kind])  # type: ignore[valid-type]
@@ -134,7 +142,7 @@ class Reader:
             direction=direction,
         )
         arguments = (*parameters, *(window.after or ()), window.limit + 1, window.offset)
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(self._connection_wait_seconds) as connection:
             cursor = await connection.execute(statement, arguments)
             found = await cursor.fetchone() or (0, "[]")
         rows = msgspec.json.decode(found[1], type=list[kind])  # type: ignore[valid-type]
@@ -144,7 +152,7 @@ class Reader:
 
     async def number(self, query: Query, *parameters: object) -> int:
         """Return the one number that the query asks for."""
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(self._connection_wait_seconds) as connection:
             cursor = await connection.execute(query, parameters)
             found = await cursor.fetchone()
         return int(found[0]) if found and found[0] is not None else 0

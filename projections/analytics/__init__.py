@@ -6,3 +6,6 @@ what is stored and inserts what is missing; and the table keeps rows of one iden
 even two projectors at the same time cannot make a number wrong. *Log rows* are what replicas wrote;
 they come from the provisioner, not from the log of events, and are kept for some days.
 """
+
+NAME = "analytics"
+"""The name by which its progress is known among the views."""

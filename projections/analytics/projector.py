@@ -29,6 +29,9 @@ Result = TypeVar("Result")
 Park = Callable[[RecordedEvent, str], Awaitable[None]]
 """Puts an event that nobody can read aside, with the reason, for a person to look at."""
 
+Tell = Callable[[Cursor], Awaitable[None]]
+"""Tells everybody who waits for analytics how far they are now."""
+
 _log = structlog.get_logger()
 
 
@@ -66,6 +69,7 @@ class AnalyticsProjector:
         stream: Stream,
         codec: Codec,
         park: Park,
+        tell: Tell,
         metrics: AnalyticsMetrics,
         options: AnalyticsOptions | None = None,
     ) -> None:
@@ -73,6 +77,7 @@ class AnalyticsProjector:
         self._stream = stream
         self._codec = codec
         self._park = park
+        self._tell = tell
         self._metrics = metrics
         self._options = options or AnalyticsOptions()
         self._noted: dict[int, int] = {}
@@ -90,6 +95,7 @@ class AnalyticsProjector:
         async for batch in batches:
             if batch.events:
                 await self._store(batch.events)
+            await self._tell(batch.progress)
             await self._note(batch.progress)
 
     async def _open(self) -> Cursor:

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.event_store import RecordedEvent
+from infrastructure.stream import Cursor
 from projections.analytics.metrics import AnalyticsMetrics
 from projections.analytics.projector import AnalyticsOptions, AnalyticsProjector
 from projections.analytics.schema import create_tables
@@ -58,11 +59,15 @@ def make_projector(parked: Parked) -> MakeProjector:
         async def park(event: RecordedEvent, reason: str) -> None:
             parked.append((event, reason))
 
+        async def tell(_: Cursor) -> None:
+            pass
+
         return AnalyticsProjector(
             clickhouse,
             log,
             FrameCodec(),
             park,
+            tell,
             AnalyticsMetrics(CollectorRegistry()),
             AnalyticsOptions(
                 retry_delay_seconds=0.02,
