@@ -1,6 +1,5 @@
 """Analytics: what was called and how it went, from ClickHouse."""
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -15,13 +14,12 @@ from api.moments import SpanQuery, span
 from api.openapi import refusals
 from api.requests import MinPosition, Read, parse_position
 from api.schemas import Output, Text
+from projections.analytics import NAME
 from projections.analytics.queries import Totals as Counted
-from projections.reading import ViewBehind
 
 router = APIRouter(route_class=GuardedRoute, prefix="/analytics", tags=["Analytics"])
 
 SPAN_DEFAULT = timedelta(days=1)
-POLL_SECONDS = 0.1
 
 
 class OverviewQuery(SpanQuery):
@@ -84,7 +82,7 @@ async def overview(
     now = read.services.clock()
     asked = span(query, now=now, start=now - SPAN_DEFAULT)
     if position is not None:
-        await _caught_up(read, parse_position(position))
+        await read.wait(parse_position(position), [NAME])
     found = await read.services.analytics.overview(
         read.team_ids[0],
         asked.start,
@@ -105,19 +103,6 @@ async def overview(
             ],
         )
     )
-
-
-async def _caught_up(read: Read, position: int) -> None:
-    """Return once ClickHouse has every request up to the position; raises `ViewBehind`."""
-    try:
-        async with asyncio.timeout(read.options.wait_seconds_max):
-            while True:
-                positions = await read.services.analytics.last_position()
-                if positions and min(positions.values()) >= position:
-                    return
-                await asyncio.sleep(POLL_SECONDS)
-    except TimeoutError:
-        raise ViewBehind(view="analytics", position=position) from None
 
 
 def _totals(counted: Counted) -> Totals:
