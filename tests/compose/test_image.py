@@ -4,17 +4,26 @@ The engine's containers have no network while it builds: the wheels lie beside t
 they do for a user who builds where no index can be reached.
 """
 
+import base64
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import docker
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from docker.models.containers import Container
+
+from tests.servers import PostgresServer, ValkeyServer, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path.home() / ".cache" / "tallyport-tests"
@@ -174,3 +183,51 @@ def test_the_image_becomes_haproxy_with_nothing_but_its_volume(
         assert b"404" in answered, answered.decode()
     finally:
         haproxy.remove(force=True, v=True)
+
+
+def test_the_image_makes_its_tables_and_serves_the_api(
+    engine: docker.DockerClient, image: str, postgres: PostgresServer, valkey: ValkeyServer
+) -> None:
+    port, address = free_port(), f"127.0.0.1:{postgres.port}/in_the_image"
+    parts = {
+        "TALLYPORT_DATABASE_URL": f"postgresql://tallyport_app@{address}",
+        "TALLYPORT_REDIS_URL": valkey.url,
+        "TALLYPORT_SECRET_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "TALLYPORT_SIGNING_KEY": signing_key(),
+        "TALLYPORT_API_HOST": "127.0.0.1",
+        "TALLYPORT_API_PORT": str(port),
+    }
+    owner = {"TALLYPORT_DATABASE_OWNER_URL": f"postgresql://postgres@{address}"}
+    engine.containers.run(
+        image, ["migrate"], environment={**parts, **owner}, network_mode="host", remove=True
+    )
+    served = engine.containers.run(
+        image, ["api"], environment=parts, network_mode="host", read_only=True, detach=True
+    )
+    try:
+        assert wait_for(f"http://127.0.0.1:{port}/health/live", served) == HTTPStatus.OK
+        assert wait_for(f"http://127.0.0.1:{port}/openapi.json", served) == HTTPStatus.OK
+        served.stop(timeout=20)
+        assert served.wait()["StatusCode"] == 0, served.logs().decode()
+    finally:
+        served.remove(force=True)
+
+
+def signing_key() -> str:
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    return pem.decode()
+
+
+def wait_for(url: str, container: Container) -> int:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        container.reload()
+        assert container.status == "running", container.logs().decode()
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return int(answer.status)
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(container.logs().decode())
