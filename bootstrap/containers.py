@@ -33,7 +33,7 @@ async def provision(core: Core) -> None:
     settings = core.settings
     folder = settings.home / "provisioner"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    driver = await choose_driver(settings, PredefinedImages(), await installation_of(core))
+    driver = await choose_driver(settings, PredefinedImages(), await installation_of(settings))
     clickhouse = ClickHouseClient(ClickHouseOptions(url=settings.parts.clickhouse_url))
     collector = LogCollector(driver, ClickHouseLogSink(clickhouse), folder / "logs.json")
     bus = core.bus()
@@ -46,6 +46,15 @@ async def provision(core: Core) -> None:
         await desired.close()
         await driver.close()
         await clickhouse.close()
+
+
+async def remove_replicas(settings: Settings, installation: str) -> None:
+    """Remove every container or process of this installation. The next start makes them again."""
+    driver = await choose_driver(settings, PredefinedImages(), installation)
+    try:
+        await driver.clear()
+    finally:
+        await driver.close()
 
 
 async def choose_driver(
@@ -66,9 +75,10 @@ async def choose_driver(
     return DockerDriver(DockerOptions(installation=installation, host=host), catalogue)
 
 
-async def installation_of(core: Core) -> str:
+async def installation_of(settings: Settings) -> str:
     """Return the id of this installation, by which its containers are told from others'."""
-    async with core.pool.connection() as connection:
+    connection = await psycopg.AsyncConnection.connect(settings.parts.database_url)
+    async with connection:
         cursor = await connection.execute("SELECT id FROM installation")
         row = await cursor.fetchone()
     if row is None:

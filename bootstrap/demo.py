@@ -22,7 +22,7 @@ import typer
 from bootstrap.core import open_core
 from bootstrap.embedded.home import Home
 from bootstrap.embedded.supervisor import Supervisor, stop_on_signals
-from bootstrap.platform import start_platform
+from bootstrap.platform import start_platform, stop_platform
 from bootstrap.settings import Settings
 from bootstrap.up import MENDABLE, tell, where_to_go
 from domain.metering.events import RequestsServed
@@ -91,17 +91,21 @@ async def _demo(settings: Settings, *, keep: bool) -> int:
         story = Story(in_force, driver)
         try:
             summary = await story.tell()
+            summary["seconds"] = round(time.monotonic() - started, 1)
+            if keep:
+                typer.echo(json.dumps(summary))
+                typer.echo(where_to_go(in_force), err=True)
+                await supervisor.run_until(stop)
         finally:
             await story.close()
-        summary["seconds"] = round(time.monotonic() - started, 1)
+            say("Stopping everything")
+            await stop_platform(supervisor, in_force)
+    differing = _disagreements(summary)
+    for line in differing:
+        typer.echo(f"DISAGREEMENT: {line}", err=True)
+    if not keep:
         typer.echo(json.dumps(summary))
-        agreed = _disagreements(summary)
-        for line in agreed:
-            typer.echo(f"DISAGREEMENT: {line}", err=True)
-        if keep:
-            typer.echo(where_to_go(in_force), err=True)
-            await supervisor.run_until(stop)
-    return 1 if agreed else 0
+    return 1 if differing else 0
 
 
 class Story:

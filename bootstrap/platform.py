@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bootstrap import settings as settings_module
+from bootstrap.containers import installation_of, remove_replicas
 from bootstrap.embedded.home import Home, write_private
 from bootstrap.embedded.parts import ProcessSpec, Progress
 from bootstrap.embedded.processes import environment_for_python
@@ -52,6 +53,13 @@ async def start_platform(
     specs = process_specs(home, in_force, environment, beside=tuple(supervisor.status()))
     await supervisor.start(specs, progress, stop_event=stop)
     return in_force
+
+
+async def stop_platform(supervisor: Supervisor, settings: Settings) -> None:
+    """Stop everything, the replicas included; what they should be stands in the log."""
+    installation = await installation_of(settings)
+    await supervisor.stop()
+    await remove_replicas(settings, installation)
 
 
 def wanted_servers(settings: Settings, embedded: EmbeddedServers) -> list[ProcessSpec]:

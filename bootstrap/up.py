@@ -11,7 +11,7 @@ from bootstrap.embedded.home import Home, HomeError
 from bootstrap.embedded.parts import PartFailed
 from bootstrap.embedded.supervisor import HomeInUse, Supervisor, stop_on_signals
 from bootstrap.embedded.wheels import ServerMissing
-from bootstrap.platform import start_platform
+from bootstrap.platform import start_platform, stop_platform
 from bootstrap.settings import Settings
 
 MENDABLE = (HomeError, HomeInUse, PartFailed, HAProxyMissing, ServerMissing, psycopg.Error)
@@ -36,6 +36,7 @@ async def _up(settings: Settings) -> int:
             typer.echo(where_to_go(in_force))
             await supervisor.run_until(stop)
         typer.echo("Stopping ...", err=True)
+        await stop_platform(supervisor, in_force)
     return 0
 
 
