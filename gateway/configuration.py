@@ -159,7 +159,7 @@ REFUSALS: Mapping[str, Refusal] = {
         429,
         "Too Many Requests",
         "The limit of this window is used up.",
-        (("Retry-After", "%[var(txn.wait)]"),),
+        (("Retry-After", "%[var(txn.reset),sub(txn.now)]"),),
     ),
     "no_healthy_replica": Refusal(
         503, "Service Unavailable", "No replica of this app is healthy.", _RETRY_IN_A_SECOND
@@ -307,7 +307,8 @@ def _answer(code: str, refusal: Refusal, options: GatewayOptions) -> str:
         "requestId": "%[var(txn.id)]",
         "error": {"code": code, "message": refusal.detail, "details": []},
     }
-    headers = "".join(f' hdr {name} "{value}"' for name, value in refusal.headers)
+    fields = (("Server-Timing", "total;dur=%[date(0,ms),sub(txn.now_ms)]"), *refusal.headers)
+    headers = "".join(f' hdr {name} "{value}"' for name, value in fields)
     return (
         f"status {refusal.status} content-type application/problem+json"
         f" lf-string '{json.dumps(problem)}'{headers}"
