@@ -196,7 +196,9 @@ _DANGEROUS_VARIABLES = frozenset(
         "NODE_OPTIONS",
         "NODE_PATH",
         "RUBYOPT",
+        "RUBYLIB",
         "PERL5OPT",
+        "PERL5LIB",
         "JAVA_TOOL_OPTIONS",
         "GCONV_PATH",
         "HTTP_PROXY",
@@ -206,6 +208,8 @@ _DANGEROUS_VARIABLES = frozenset(
     }
 )
 _DANGEROUS_PREFIXES = ("LD_", "DYLD_", "DOCKER_", "TALLYPORT_", "GLIBC_", "MALLOC_")
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""NUL, and halves of characters: no process can be given them."""
 VARIABLES_MAX = 200
 VARIABLE_BYTES_MAX = 32 * 1024
 ENVIRONMENT_BYTES_MAX = 128 * 1024
@@ -224,9 +228,9 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
         upper = name.upper()
         if upper in _DANGEROUS_VARIABLES or upper.startswith(_DANGEROUS_PREFIXES):
             raise InvalidEnvironment(f"{name} is reserved: it could change how the image starts.")
-        size = len(value.encode("utf-8", "surrogatepass"))
-        if "\0" in value or size > VARIABLE_BYTES_MAX:
-            raise InvalidEnvironment(f"The value of {name} is too long or has a NUL character.")
+        size = len(value.encode("utf-8", "replace"))
+        if _NO_TEXT.search(value) or size > VARIABLE_BYTES_MAX:
+            raise InvalidEnvironment(f"The value of {name} is too long, or has a NUL character.")
         total += len(name) + size
     if total > ENVIRONMENT_BYTES_MAX:
         raise InvalidEnvironment(f"All variables together: at most {ENVIRONMENT_BYTES_MAX} bytes.")

@@ -1,0 +1,213 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from domain.identity.events import SessionEnded, SessionRefreshed, SessionStarted, UserRegistered
+from domain.identity.session import GRACE, SESSION, SessionOver
+from domain.identity.user import USER
+from domain.identity.values import (
+    RESERVED_USERNAMES,
+    InvalidUsername,
+    email_identity,
+    username,
+)
+from tests.scenario import given
+
+NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
+FIRST, SECOND, THIRD = "first" * 12, "second" * 10, "third" * 12
+
+started = SessionStarted(
+    session_id="ses-0000000001",
+    user_id="usr-0000000001",
+    refresh_hash=FIRST,
+    started_at=NOW,
+    expires_at=NOW + timedelta(days=30),
+    idle_seconds=7 * 86_400,
+)
+refreshed = SessionRefreshed(refresh_hash=SECOND, refreshed_at=NOW)
+ended = SessionEnded(reason="signed out")
+
+
+def test_a_refresh_token_is_exchanged_for_the_next() -> None:
+    (
+        given(SESSION, started)
+        .when(lambda s: s.refresh(presented_hash=FIRST, next_hash=SECOND, now=NOW))
+        .then(refreshed)
+        .then_state(refresh_hash=SECOND, previous_hash=FIRST)
+    )
+
+
+def test_the_token_before_is_forgiven_while_its_answer_may_have_been_lost() -> None:
+    (
+        given(SESSION, started, refreshed)
+        .when(lambda s: s.refresh(presented_hash=FIRST, next_hash=THIRD, now=NOW + GRACE))
+        .then(SessionRefreshed(refresh_hash=THIRD, refreshed_at=NOW + GRACE))
+    )
+
+
+def test_a_used_token_that_comes_back_later_ends_the_session() -> None:
+    late = NOW + GRACE + timedelta(seconds=1)
+    (
+        given(SESSION, started, refreshed)
+        .when(lambda s: s.refresh(presented_hash=FIRST, next_hash=THIRD, now=late))
+        .then(SessionEnded(reason="refresh token used twice"))
+        .then_state(ended=True)
+    )
+
+
+def test_a_token_that_was_never_issued_ends_the_session() -> None:
+    (
+        given(SESSION, started)
+        .when(lambda s: s.refresh(presented_hash=THIRD, next_hash=SECOND, now=NOW))
+        .then(SessionEnded(reason="refresh token used twice"))
+    )
+
+
+def test_an_ended_session_is_not_refreshed() -> None:
+    (
+        given(SESSION, started, ended)
+        .when(lambda s: s.refresh(presented_hash=FIRST, next_hash=SECOND, now=NOW))
+        .then_refused(SessionOver)
+    )
+
+
+def test_an_expired_session_is_not_refreshed_however_busy_it_was() -> None:
+    end = NOW + timedelta(days=30)
+    busy = SessionRefreshed(refresh_hash=SECOND, refreshed_at=end - timedelta(seconds=1))
+    (
+        given(SESSION, started, busy)
+        .when(lambda s: s.refresh(presented_hash=SECOND, next_hash=THIRD, now=end))
+        .then_refused(SessionOver)
+    )
+
+
+@pytest.mark.parametrize(("days", "over"), [(7, False), (8, True)])
+def test_a_session_that_is_not_used_for_a_week_is_over(*, days: int, over: bool) -> None:
+    later = NOW + timedelta(days=days)
+    used = given(SESSION, started).when(
+        lambda s: s.refresh(presented_hash=FIRST, next_hash=SECOND, now=later)
+    )
+    if over:
+        used.then_refused(SessionOver)
+    else:
+        used.then(SessionRefreshed(refresh_hash=SECOND, refreshed_at=later))
+
+
+def test_signing_out_ends_the_session() -> None:
+    given(SESSION, started).when(lambda s: s.end(reason="signed out")).then(ended)
+
+
+def test_signing_out_twice_changes_nothing() -> None:
+    (
+        given(SESSION, started, ended)
+        .when(lambda s: s.end(reason="signed out"))
+        .then_nothing_happened()
+    )
+
+
+def test_events_of_a_session_that_never_started_leave_nothing() -> None:
+    assert given(SESSION, refreshed, ended).state is None
+    assert given(USER, ended).state is None
+
+
+def test_a_registered_person_has_a_personal_team() -> None:
+    registered = UserRegistered(
+        user_id="usr-0000000001",
+        team_id="org-0000000001",
+        username="anna",
+        email="anna@example.com",
+        password_hash="$argon2id$",
+    )
+    user = given(USER, registered).state
+    assert user is not None
+    assert user.team_ids == ("org-0000000001",)
+
+
+ANNA_FULL_WIDTH = "\uff41\uff4e\uff4e\uff41"
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("anna", "anna"),
+        ("Anna", "anna"),
+        ("  anna\n", "anna"),
+        ("a-n.n_a", "a-n.n_a"),
+        ("a1b", "a1b"),
+        ("x" * 32, "x" * 32),
+        (ANNA_FULL_WIDTH, "anna"),  # the same letters, typed full width
+        ("\N{KELVIN SIGN}elvin", "kelvin"),  # the sign folds to the letter
+        ("stra\u00dfe", "strasse"),
+        ("\N{LATIN SMALL LIGATURE FI}sh", "fish"),
+    ],
+)
+def test_a_username_is_kept_in_one_form(written: str, kept: str) -> None:
+    assert username(written) == kept
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "ab",
+        "x" * 33,
+        "-anna",
+        "anna-",
+        ".anna",
+        "an na",
+        "anna\0",
+        "anna\u202e",
+        "\u0430nna",  # Cyrillic a
+        "ann\u03b1",  # Greek alpha
+        "anna\u0301",
+        "anna\ud800",
+        "ann\u0131",  # dotless i
+        "a/b/c",
+        "a@b.c",
+        "<b>anna",
+        "an\u00adna",  # soft hyphen
+        "an\u200bna",  # zero width
+        *sorted(RESERVED_USERNAMES),
+        "ADMIN",
+        "\uff41\uff44\uff4d\uff49\uff4e",  # admin, full width
+    ],
+)
+def test_a_username_that_is_none_or_looks_like_another_is_refused(written: str) -> None:
+    with pytest.raises(InvalidUsername):
+        username(written)
+
+
+@for_all(st.text(max_size=40))
+def test_a_username_is_either_refused_or_already_in_its_final_form(written: str) -> None:
+    try:
+        kept = username(written)
+    except InvalidUsername:
+        return
+    assert username(kept) == kept
+    assert kept.isascii()
+    assert 3 <= len(kept) <= 32
+
+
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        ("Anna@Example.com", "anna@example.com"),
+        (" anna@example.com ", "anna@example.com"),
+        ("anna@ex\uff41mple.com", "anna@example.com"),
+        ("CAF\u00c9@example.com", "cafe\u0301@example.com"),
+    ],
+)
+def test_two_spellings_of_an_address_are_the_same_person(one: str, another: str) -> None:
+    assert email_identity(one) == email_identity(another)
+
+
+def test_two_people_with_different_addresses_stay_two() -> None:
+    assert email_identity("anna@example.com") != email_identity("anna@example.org")
+    assert email_identity("anna+1@example.com") != email_identity("anna@example.com")
+
+
+@for_all(st.text(max_size=60))
+def test_an_addresss_identity_is_final(text: str) -> None:
+    assert email_identity(email_identity(text)) == email_identity(text)
