@@ -165,8 +165,9 @@ class Person:
     def delete(self, path: str) -> dict[str, Any]:
         return self._answer(self.api.delete(path))
 
-    @staticmethod
-    def _answer(answer: httpx.Response) -> dict[str, Any]:
+    def _answer(self, answer: httpx.Response) -> dict[str, Any]:
+        if position := answer.headers.get("X-Tallyport-Position"):
+            self.api.headers["X-Tallyport-Min-Position"] = position
         assert answer.is_success, f"{answer.request.method} {answer.url}: {answer.text}"
         return dict(answer.json())
 

@@ -62,9 +62,11 @@ def kafka_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 def _set(platform: Platform) -> Iterator[Scene]:
     person = Person(platform, "mallory")
-    deployment = person.deploy(APP, replicas=2)
-    yield Scene(platform, person, deployment["id"], person.create_key()["apiKey"])
-    person.close()
+    try:
+        deployment = person.deploy(APP, replicas=2)
+        yield Scene(platform, person, deployment["id"], person.create_key()["apiKey"])
+    finally:
+        person.close()
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -104,7 +106,7 @@ def _acknowledged_commands_are_there_once(
     assert len(set(commands.acknowledged)) == len(commands.acknowledged)
     with psycopg.connect(platform.database_url) as connection:
         rows = connection.execute(
-            "SELECT originator_id, count(*) FROM events WHERE topic LIKE 'api_keys.ApiKeyCreated@%'"
+            "SELECT originator_id, count(*) FROM events WHERE topic LIKE 'api_keys.ApiKeyCreated@%%'"
             " AND notification_id > %s GROUP BY 1",
             (before["position"],),
         ).fetchall()
