@@ -8,10 +8,11 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import clickhouse_connect
@@ -30,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseProce
     process.stop()
 
 
-def connect(server: ClickHouseProcess, password: str = PASSWORD, **options: object) -> Client:
+def connect(server: ClickHouseProcess, password: str = PASSWORD, **options: Any) -> Client:
     return clickhouse_connect.get_client(
         host="127.0.0.1", port=server.port, username=USER, password=password, **options
     )
@@ -234,7 +235,7 @@ def test_an_insert_that_is_killed_says_so_and_stores_nothing(
                     parameters={"table": table},
                 )
             status, _, headers = answer.result(30)
-        count = client.query(f"SELECT count() FROM {table}").first_row[0]
+        count = client.query(f"SELECT count() FROM {table}").result_rows[0][0]
         killed += headers.get("X-ClickHouse-Exception-Code") == "394"
         assert (status == 200) == (count == 2_000_000)
         client.command(f"TRUNCATE TABLE {table}")
@@ -319,10 +320,12 @@ def test_twenty_clients_ask_at_once(server: ClickHouseProcess) -> None:
     clients = [connect(server) for _ in range(20)]
     together = threading.Barrier(20)
 
-    def work(index: int) -> list[tuple[int, ...]]:
+    def work(index: int) -> list[Sequence[int]]:
         together.wait(10)
         return [
-            clients[index].query(f"SELECT sum(number) + {index} FROM numbers(1000000)").first_row
+            clients[index]
+            .query(f"SELECT sum(number) + {index} FROM numbers(1000000)")
+            .result_rows[0]
             for _ in range(5)
         ]
 

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,10 @@ def start_engine(folder: Path) -> None:
         no_docker(started.stderr.strip())
 
 
+def is_well(stage: Stage, deployment_id: str) -> bool:
+    return stage.ear.last(deployment_id).problem is None
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_after_the_engine_was_killed_everything_runs_again_and_nothing_twice(
     own_engine: Path, tmp_path: Path
@@ -57,7 +62,7 @@ async def test_after_the_engine_was_killed_everything_runs_again_and_nothing_twi
         await until(lambda: stage.provisioner.status.problem is None)
         for number in range(3):
             name = f"dpl-{number}"
-            await until(lambda name=name: stage.ear.last(name).problem is None)
+            await until(partial(is_well, stage, name))
             await stage.until_ready(2, name)
         replicas = await driver.list_replicas()
         assert len(replicas) == 6
