@@ -6,7 +6,8 @@ bare HAProxy, which check and record nothing; and the gateway with 100,000 keys,
 the meter running. Prints one line: the ratios of the medians, and the lines lost (requests that
 `wrk` saw answered and the meter did not store).
 
-Needs nginx and wrk: `apt-get install -y nginx-light wrk`.
+Needs nginx and wrk: `apt-get install -y nginx-light wrk`. Run it as a module, because a script of
+this name would hide the package it measures: `.venv/bin/python -m benchmarks.gateway`.
 """
 
 import argparse

@@ -2,14 +2,16 @@
 
 What a reader would not guess: it compares, it does not follow. Each turn it looks at which workers
 live, asks one it does not know what it has, and sends the difference. So a HAProxy that was killed,
-a reload that somebody else did and an answer that got lost need no special care. The files on disk
-come first: whatever happens next, the next HAProxy starts from them.
+a reload that somebody else did and an answer that got lost need no special care. A right that ended
+is taken from the workers first; then come the files, from which the next HAProxy starts whatever
+happens; then all the rest.
 """
 
 import asyncio
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -135,9 +137,10 @@ class Control:
     async def turn(self) -> None:
         """Make the files and every living worker equal to the table that was read last."""
         await self._guard_disk()
-        if self._wanted is not None:
-            await self._write_files(self._wanted)
         try:
+            if self._wanted is not None:
+                await self._withdraw_rights(self._wanted)
+                await self._write_files(self._wanted)
             await self._equalize()
         except HAProxyAway as error:
             self._forget_workers()
@@ -193,6 +196,21 @@ class Control:
         self._metrics.paused.set(metering == METERING_PAUSED)
         log.warning("metering switched", metering=metering, bytes_free=free)
         await self._render()
+
+    async def _withdraw_rights(self, wanted: Rendered) -> None:
+        for worker, state in self._workers.items():
+            if self._equal.get(worker) is wanted:
+                continue
+            kept = {
+                name: {k: v for k, v in state.maps[name].items() if k in wanted.maps[name]}
+                for name in _RIGHTS
+            }
+            changes = [
+                c for name in _RIGHTS for c in map_changes(name, state.maps[name], kept[name])
+            ]
+            with suppress(HAProxyAway, ChangeRefused):  # `_equalize` will meet it again
+                await self._change(worker, changes)
+                state.maps.update(kept)
 
     async def _write_files(self, wanted: Rendered) -> None:
         if self._written == (wanted, self._snapshot.version()) or wanted is self._refused:
