@@ -7,7 +7,6 @@ import secrets
 import sys
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -77,7 +76,11 @@ def environment_of_parts(
     home: Home, settings: Settings, embedded: EmbeddedServers
 ) -> dict[str, str]:
     """Return the settings that name the embedded servers, and the keys made at the first start."""
-    parts, environment = settings.parts, {"TALLYPORT_HOME": str(home.root)}
+    parts = settings.parts
+    environment = {
+        "TALLYPORT_HOME": str(home.root),
+        "TALLYPORT_KAFKA": embedded.kafka_bootstrap or parts.kafka,
+    }
     if not parts.database_url:
         owner = psycopg.conninfo.conninfo_to_dict(embedded.postgres_url)
         password = home.secret("postgres-app")
@@ -89,8 +92,6 @@ def environment_of_parts(
         environment["TALLYPORT_CLICKHOUSE_URL"] = embedded.clickhouse_url
     if not parts.redis_url:
         environment["TALLYPORT_REDIS_URL"] = embedded.valkey_url
-    if embedded.kafka_bootstrap is not None:
-        environment["TALLYPORT_KAFKA"] = embedded.kafka_bootstrap
     if not settings.secrets.secret_key:
         environment["TALLYPORT_SECRET_KEY"] = secret_key(home)
     if not settings.secrets.signing_key:
@@ -152,13 +153,6 @@ def signing_key_file(home: Home) -> Path:
         )
         write_private(path, pem.decode(), replace=False)
     return path
-
-
-def with_kafka(settings: Settings, kafka: str | None) -> Settings:
-    """Return the settings with the stream that the command line asks for."""
-    if kafka is None:
-        return settings
-    return replace(settings, parts=replace(settings.parts, kafka=kafka))
 
 
 def _inherited() -> dict[str, str]:
