@@ -269,8 +269,12 @@ class Story:
         async with open_core(self._settings, connections_max=2) as core:
             counted = await count_log(core)
             async with core.pool.connection() as connection:
-                cursor = await connection.execute("SELECT count(*) FROM views.audit")
+                cursor = await connection.execute(
+                    "SELECT (SELECT count(*) FROM views.audit), (SELECT sum(value::bigint)"
+                    " FROM relay_positions, jsonb_each_text(sequences))"
+                )
                 row = await cursor.fetchone()
+        audit_rows, relayed = row or (0, 0)
         return {
             "requestsSent": self._tally.sent,
             "requestsServed": self._tally.served,
@@ -280,10 +284,11 @@ class Story:
             "requestsInClickHouse": overview["totals"]["billable"],
             "requestsBilled": estimate["requests"],
             "events": counted["events"],
-            "auditRows": 0 if row is None else int(row[0]),
+            "auditRows": audit_rows,
             "controlEvents": counted["control"],
+            "eventsThroughKafka": int(relayed or 0),
             "driver": self._driver,
-            "kafka": self._settings.parts.kafka != "none",
+            "kafka": self._settings.parts.kafka,
         }
 
     async def _until_running(self, deployment_id: str, *, replicas: int) -> None:
@@ -367,6 +372,7 @@ def _disagreements(summary: dict[str, Any]) -> list[str]:
         "requestsInClickHouse": served,
         "requestsBilled": served,
         "auditRows": summary["controlEvents"],
+        "eventsThroughKafka": 0 if summary["kafka"] == "none" else summary["events"],
     }
     return [
         f"{name} is {summary[name]}, expected {number}"
