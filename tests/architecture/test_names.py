@@ -59,6 +59,16 @@ def test_commands_of_a_context_record_facts_of_that_context_only() -> None:
     )
 
 
+def test_every_context_is_tested_by_name() -> None:
+    missing = [
+        context
+        for context in CONTEXTS
+        if not list((ROOT / "tests" / "domain").glob(f"**/test_{context}*.py"))
+        and not (ROOT / "tests" / "domain" / context).is_dir()
+    ]
+    assert not missing, f"Its rules belong in tests/domain/test_<context>.py: {missing}"
+
+
 def test_test_folders_mirror_the_tree() -> None:
     strange = [
         path.name
