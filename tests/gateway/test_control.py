@@ -329,8 +329,8 @@ async def test_a_configuration_haproxy_refuses_replaces_nothing_but_rights_still
     table.set(RoutingTable(routes=routes, keys=table.table.keys[1:]))
     await eventually(answers(gateway, 401))
     current = gateway.launch.run_folder / "current"
+    await eventually(lambda: hash_of(KEY).upper() not in (current / KEYS).read_text())
     assert "dpl-bad" not in (current / "backends.cfg").read_text()
-    assert hash_of(KEY).upper() not in (current / KEYS).read_text()
     assert (await gateway.ask("/open/")).status == 200
 
 
