@@ -81,7 +81,7 @@ async def overview(
     read.must_hold("analytics:read")
     now = read.services.clock()
     asked = span(query, now=now, start=now - SPAN_DEFAULT)
-    if position is not None:
+    if position is not None and parse_position(position) > 0:
         await read.wait(parse_position(position), [NAME])
     found = await read.services.analytics.overview(
         read.team_ids[0],

@@ -28,7 +28,7 @@ from domain.kernel.errors import (
     RuleViolated,
 )
 from infrastructure.clickhouse import ClickHouseAway
-from infrastructure.event_store import Conflict, StoreUnavailable
+from infrastructure.event_store import Conflict, Repeated, StoreUnavailable
 from infrastructure.sealing import KeyDestroyed
 from infrastructure.tokens import InvalidToken
 from projections.reading import ViewBehind
@@ -119,6 +119,7 @@ STATUS_BY_KIND: tuple[tuple[type[Exception], int], ...] = (
     (ViewBehind, 503),
     (StoreUnavailable, 503),
     (Conflict, 503),
+    (Repeated, 409),  # carried out, but so long ago that its answer is forgotten
     (KeyDestroyed, 410),
     (NotFound, 404),
     (NotAllowed, 403),
@@ -216,6 +217,24 @@ def problem_body(problem: Problem, *, request_id: str) -> bytes:
             },
         }
     )
+
+
+def known_problems() -> dict[str, tuple[int, str]]:
+    """Return status and meaning of every code there is."""
+    known = {
+        "invalid_request": (422, "One or more values cannot be accepted; `details` says which."),
+        "method_not_allowed": (405, "This resource does not know this method; see `Allow`."),
+        "part_unavailable": (503, "A part that this needs is away; try again in a moment."),
+        "internal_error": (500, "Something went wrong on our side; tell us the request's id."),
+    }
+    kinds = list(DomainError.__subclasses__())
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        status = kind.status if issubclass(kind, ApiError) else _status_of(kind())
+        if kind is not ApiError and status != SERVER_ERROR:
+            known[kind().code] = (status, kind().message)
+    return known
 
 
 def _status_of(error: DomainError) -> int:

@@ -1,11 +1,13 @@
 """The documentation as pages, from files of our own: no other host is ever asked."""
 
+from html import escape
 from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from api.errors import known_problems
 from api.openapi import document
 from domain.kernel.errors import NotFound
 
@@ -39,6 +41,22 @@ async def redoc() -> Response:
     return _page("redoc")
 
 
+@router.get("/problems")
+async def problems() -> Response:
+    """Show every code that an error can have."""
+    known = known_problems()
+    return _html("Problems", "".join(_row(code, *known[code]) for code in sorted(known)))
+
+
+@router.get("/problems/{code}")
+async def problem(code: str) -> Response:
+    """Show what one code means."""
+    known = known_problems()
+    if code not in known:
+        raise NotFound
+    return _html(code, _row(code, *known[code]))
+
+
 @router.get("/static/{name}")
 async def static(name: str) -> Response:
     """Return a script or style sheet of the documentation."""
@@ -46,6 +64,18 @@ async def static(name: str) -> Response:
     if path is None:
         raise NotFound
     return Response(path.read_bytes(), media_type=TYPES[path.suffix])
+
+
+def _row(code: str, status: int, meaning: str) -> str:
+    return f"<dt><code>{code}</code> ({status})</dt><dd>{escape(meaning)}</dd>"
+
+
+def _html(title: str, content: str) -> Response:
+    return Response(
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
+        f"<h1>{title}</h1><dl>{content}</dl></html>",
+        media_type="text/html; charset=utf-8",
+    )
 
 
 def _page(name: str) -> Response:

@@ -39,7 +39,7 @@ OPTIONS = Options(
     rate_reads=PLENTY,
     rate_logs=PLENTY,
     wait_seconds_max=2.0,
-    deletion_wait_seconds=5.0,
+    deletion_wait_seconds=0.3,
 )
 
 Body = dict[str, Any]

@@ -1,0 +1,377 @@
+"""Every route, asked in every wrong way. A route without a row in the table fails the first test.
+
+The right ways are in the other files, one per context.
+"""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import Api, Body, Visitor
+from tests.wiring import PASSWORD
+
+REGISTRATION = {
+    "username": "berta",
+    "email": "berta@example.com",
+    "password": PASSWORD,
+    "confirmPassword": PASSWORD,
+}
+LOGIN = {"email": "anna@example.com", "password": PASSWORD}
+DEPLOYMENT = {"appName": "shop", "image": "tallyport/echo", "port": 8080}
+PAGES = {"/openapi.json", "/docs", "/redoc", "/static/{name}", "/problems", "/problems/{code}"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A route as the contract has it."""
+
+    method: str
+    path: str
+    open: bool = False
+    """Needs no credentials."""
+    scope: str | None = None
+    """What a key needs; None: no key at all is enough, or any."""
+    person: bool = False
+    """Only a person may, no key."""
+    body: Body | None = None
+    wrong: dict[str, Any] = field(default_factory=dict)
+    """Fields with values that cannot be accepted."""
+    query: bool = False
+    """Has parameters, and refuses those it does not know."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+TABLE = [
+    Row(
+        method="POST",
+        path="/v1/auth/register",
+        open=True,
+        body=REGISTRATION,
+        wrong={"username": 7, "email": "nobody", "password": "short", "confirmPassword": "other"},
+    ),
+    Row(
+        method="POST",
+        path="/v1/auth/login",
+        open=True,
+        body=LOGIN,
+        wrong={"email": None, "password": ["x"]},
+    ),
+    Row(
+        method="POST",
+        path="/v1/auth/refresh",
+        open=True,
+        body={"refreshToken": "ses-0000000000.x"},
+        wrong={"refreshToken": ""},
+    ),
+    Row(method="POST", path="/v1/auth/logout", person=True),
+    Row(method="POST", path="/token", open=True),
+    Row(method="GET", path="/v1/user/profile", person=True),
+    Row(
+        method="POST",
+        path="/v1/api-keys",
+        scope="keys:write",
+        body={"name": "a key"},
+        wrong={
+            "name": "",
+            "scopes": ["everything"],
+            "expiresAt": "yesterday",
+            "requestsPerMinute": 0,
+            "deploymentId": 5,
+            "description": 3,
+        },
+    ),
+    Row(method="GET", path="/v1/api-keys", scope="keys:read", query=True),
+    Row(method="GET", path="/v1/api-keys/{key_id}", scope="keys:read"),
+    Row(method="DELETE", path="/v1/api-keys/{key_id}", scope="keys:write"),
+    Row(
+        method="POST",
+        path="/v1/deployments",
+        scope="deployments:write",
+        body=DEPLOYMENT,
+        wrong={
+            "appName": "Not A Name",
+            "image": "--privileged",
+            "port": 70_000,
+            "replicas": 10**9,
+            "envVars": {"LD_PRELOAD": "x"},
+            "resources": {"cpu": "much"},
+            "healthCheck": {"path": "//evil"},
+            "registryAuth": {"username": "me"},
+            "visibility": "secret",
+        },
+    ),
+    Row(method="GET", path="/v1/deployments", scope="deployments:read", query=True),
+    Row(method="GET", path="/v1/deployments/{deployment_id}", scope="deployments:read", query=True),
+    Row(method="GET", path="/v1/deployments/{deployment_id}/status", scope="deployments:read"),
+    Row(method="GET", path="/v1/deployments/{deployment_id}/logs", scope="logs:read", query=True),
+    Row(
+        method="PATCH",
+        path="/v1/deployments/{deployment_id}/scale",
+        scope="deployments:write",
+        body={"replicas": 2},
+        wrong={"replicas": "2"},
+    ),
+    Row(method="POST", path="/v1/deployments/{deployment_id}/stop", scope="deployments:write"),
+    Row(method="POST", path="/v1/deployments/{deployment_id}/start", scope="deployments:write"),
+    Row(method="DELETE", path="/v1/deployments/{deployment_id}", scope="deployments:write"),
+    Row(method="GET", path="/v1/images"),
+    Row(method="GET", path="/v1/analytics/overview", scope="analytics:read", query=True),
+    Row(method="GET", path="/v1/usage", scope="billing:read", query=True),
+    Row(method="GET", path="/v1/billing/estimate", scope="billing:read"),
+    Row(method="GET", path="/v1/audit", scope="audit:read", query=True),
+    Row(method="GET", path="/v1/history/{resource}", scope="audit:read"),
+    Row(method="GET", path="/health/live", open=True),
+    Row(method="GET", path="/health/ready", open=True),
+    Row(method="GET", path="/metrics", open=True),
+]
+NAMES = [row.name for row in TABLE]
+WRONG_BODIES: list[tuple[bytes, str, int]] = [
+    (b'{"a": ', "application/json", 400),
+    (b"\xff\xfe", "application/json", 400),
+    (b'{"a": NaN}', "application/json", 400),
+    (b"{}", "text/plain", 415),
+    (b"{}", "", 415),
+    (b'{"a": 1, "a": 2}', "application/json", 422),
+    (b'{"a": "\\u0000"}', "application/json", 422),
+    (b'{"a": "\\ud800"}', "application/json", 400),
+    (b"[" * 100_000, "application/json", 422),
+    (b"[" * 40 + b"]" * 40, "application/json", 422),
+    (b"[1, 2]", "application/json", 422),
+    (b"null", "application/json", 422),
+    (b"1" * 5000, "application/json", 400),
+]
+
+
+async def url_of(row: Row, visitor: Visitor) -> str:
+    """Return the route's path with the ids of something that the visitor has."""
+    path = row.path
+    if "{key_id}" in path:
+        path = path.replace("{key_id}", (await visitor.create_key())["id"])
+    if "{deployment_id}" in path or "{resource}" in path:
+        deployment_id = await visitor.deploy(f"app-{secrets.token_hex(5)}")
+        path = path.replace("{deployment_id}", deployment_id).replace("{resource}", deployment_id)
+    return path
+
+
+def is_problem(answer: httpx.Response, status: int) -> bool:
+    """Tell whether it is a whole problem document with every header an answer has."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "requestId", "error"}
+    assert set(problem["error"]) == {"code", "message", "details"}
+    assert problem["status"] == status
+    assert problem["requestId"] == answer.headers["x-request-id"]
+    assert problem["type"] == f"/problems/{problem['error']['code']}"
+    for name in ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit"):
+        assert name in answer.headers
+    assert answer.headers["cache-control"] == "no-store"
+    return True
+
+
+async def test_every_route_has_a_row_and_every_row_a_route(api: Api) -> None:
+    document = (await api.client.get("/openapi.json")).json()
+    routes = {
+        f"{method.upper()} {path}"
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+    assert routes == set(NAMES)
+
+
+async def test_no_route_is_left_out_of_the_document_but_the_pages(api: Api) -> None:
+    def walk(routes: Any) -> set[str]:
+        found = set()
+        for route in routes:
+            if getattr(route, "routes", None):
+                found |= walk(route.routes)
+            elif not getattr(route, "include_in_schema", True):
+                found.add(route.path)
+        return found
+
+    assert walk(api.app.routes) <= PAGES
+
+
+async def test_without_credentials_every_route_but_the_open_ones_answers_401(api: Api) -> None:
+    anna = await api.join()
+    for row in TABLE:
+        path = await url_of(row, anna)
+        if row.open:
+            continue
+        answer = await api.nobody.ask(row.method, path, row.body)
+        assert is_problem(answer, 401), row.name
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        bad = await api.nobody.ask(row.method, path, row.body, Authorization="Bearer nonsense")
+        assert is_problem(bad, 401), row.name
+
+
+async def test_a_key_without_the_scope_gets_403_in_its_own_team(api: Api) -> None:
+    anna = await api.join()
+    program = await anna.with_key("call:*")
+    for row in TABLE:
+        path = await url_of(row, anna)
+        if row.scope is None and not row.person:
+            continue
+        answer = await program.ask(row.method, path, row.body)
+        assert is_problem(answer, 403), row.name
+
+
+async def test_a_key_with_the_scope_is_let_in(api: Api) -> None:
+    anna = await api.join()
+    for row in TABLE:
+        if row.scope is None:
+            continue
+        path = await url_of(row, anna)
+        program = await anna.with_key(row.scope, "call:*")
+        program.position = anna.position if "{" in row.path else "0"
+        if row.method == "GET":
+            answer = await program.get(path)
+        else:
+            answer = await program.ask(row.method, path, row.body)
+        assert answer.status_code in {200, 201, 202, 422}, (row.name, answer.text)
+        assert answer.status_code != 422 or row.name.endswith("start"), answer.text
+
+
+async def test_another_teams_thing_and_a_missing_one_look_the_same(api: Api) -> None:
+    anna, berta = await api.join("anna"), await api.join("berta")
+    for row in TABLE:
+        if "{" not in row.path:
+            continue
+        theirs = await url_of(row, anna)
+        prefix = theirs.split("/")[3][:4]
+        missing = theirs.replace(theirs.split("/")[3], f"{prefix}0000000000")
+        malformed = theirs.replace(theirs.split("/")[3], "%2e%2e%00'")
+        berta.position = anna.position
+        answers = [
+            await (
+                berta.get(path) if row.method == "GET" else berta.ask(row.method, path, row.body)
+            )
+            for path in (theirs, missing, malformed)
+        ]
+        bodies = []
+        for answer in answers:
+            assert is_problem(answer, 404), row.name
+            bodies.append({**answer.json(), "requestId": ""})
+            assert set(answer.headers) == set(answers[0].headers)
+        assert bodies[0] == bodies[1] == bodies[2], row.name
+
+
+async def test_ids_of_another_team_in_a_body_are_as_good_as_missing(api: Api) -> None:
+    anna, berta = await api.join("anna"), await api.join("berta")
+    deployment_id = await anna.deploy()
+
+    team = {**DEPLOYMENT, "teamId": anna.account["teamId"]}
+    assert is_problem(await berta.post("/v1/deployments", team), 404)
+    for wanted in (deployment_id, "dpl-0000000000"):
+        key = {"name": "a key", "deploymentId": wanted}
+        assert is_problem(await berta.post("/v1/api-keys", key), 404)
+
+
+@pytest.mark.parametrize("forged", ["role", "team_id", "isAdmin", "ownerId", "createdAt", "id"])
+async def test_a_field_that_nobody_knows_is_refused(api: Api, forged: str) -> None:
+    anna = await api.join()
+    for row in TABLE:
+        if row.body is None:
+            continue
+        path = await url_of(row, anna)
+        answer = await anna.ask(row.method, path, {**row.body, forged: "x"})
+        assert is_problem(answer, 422), row.name
+        assert forged in {detail["field"] for detail in answer.json()["error"]["details"]}
+
+
+async def test_a_value_that_cannot_be_accepted_is_422_and_named(api: Api) -> None:
+    anna = await api.join()
+    for row in TABLE:
+        for name, value in row.wrong.items():
+            assert row.body is not None
+            path = await url_of(row, anna) if "{" in row.path else row.path
+            answer = await anna.ask(row.method, path, {**row.body, name: value})
+            assert is_problem(answer, 422), (row.name, name)
+        for name in row.body or {}:
+            left_out = {each: value for each, value in (row.body or {}).items() if each != name}
+            path = await url_of(row, anna) if "{" in row.path else row.path
+            assert is_problem(await anna.ask(row.method, path, left_out), 422), (row.name, name)
+
+
+async def test_a_parameter_that_nobody_knows_is_refused(api: Api) -> None:
+    anna = await api.join()
+    for row in TABLE:
+        if row.query:
+            path = await url_of(row, anna)
+            assert is_problem(await anna.get(f"{path}?colour=blue"), 422), row.name
+
+
+async def test_a_body_that_only_hurts_is_refused_by_every_route(api: Api) -> None:
+    anna = await api.join()
+    for row in TABLE:
+        if row.body is None:
+            continue
+        path = await url_of(row, anna)
+        for content, kind, status in WRONG_BODIES:
+            answer = await api.client.request(
+                row.method, path, content=content, headers={**anna.headers, "Content-Type": kind}
+            )
+            assert is_problem(answer, status), (row.name, content[:40], kind)
+
+
+async def test_a_body_over_the_limit_is_413_announced_or_not(api: Api) -> None:
+    small = api.another(body_limit_bytes=1000)
+    anna = await api.join()
+
+    async def endless() -> Any:
+        for _ in range(100):
+            yield b" " * 100
+
+    for content in (b" " * 1001, endless()):
+        answer = await small.client.post(
+            "/v1/deployments",
+            content=content,
+            headers={**anna.headers, "Content-Type": "application/json"},
+        )
+        assert is_problem(answer, 413)
+    await small.close()
+
+
+async def test_a_path_without_a_route_is_404_and_a_wrong_method_405(api: Api) -> None:
+    anna = await api.join()
+    for path in (
+        "/nope",
+        "/v1/nope",
+        "/v1/deployments/",
+        "/v1",
+        "/V1/images",
+        "/v1//images",
+        "/%00",
+    ):
+        assert is_problem(await anna.ask("GET", path), 404), path
+    for row in TABLE:
+        path = await url_of(row, anna)
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            if f"{method} {row.path}" in NAMES:
+                continue
+            answer = await anna.ask(method, path, None, X_HTTP_Method_Override=row.method)
+            assert is_problem(answer, 405), (method, path)
+            allowed = answer.headers["allow"].split(", ")
+            assert f"{row.method}" in allowed
+            assert method not in allowed
+
+
+async def test_the_pages_need_nothing_from_elsewhere(api: Api) -> None:
+    for page in ("/docs", "/redoc"):
+        answer = await api.client.get(page)
+        assert answer.status_code == 200
+        assert "http" not in answer.text.replace("http-equiv", "")
+        assert "script-src 'self';" in answer.headers["content-security-policy"]
+        for name in answer.text.split('"/static/')[1:]:
+            asset = await api.client.get("/static/" + name.partition('"')[0])
+            assert asset.status_code == 200
+    assert (await api.client.get("/static/__init__.py")).status_code == 404
+    assert "<code>app_name_taken</code> (409)" in (await api.client.get("/problems")).text
+    assert "(404)" in (await api.client.get("/problems/not_found")).text
+    assert is_problem(await api.client.get("/problems/unheard_of"), 404)
