@@ -30,6 +30,7 @@ BATCH_SIZE_MAX = {Topic.EVENTS: 1000, Topic.REQUESTS: 64}
 REBUILD_BATCH_SIZE_MAX = {Topic.EVENTS: 5000, Topic.REQUESTS: 64}
 TICK_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 5.0
+CANCEL_AGAIN_SECONDS = 0.5
 
 REFUSED = (psycopg.DataError, psycopg.IntegrityError)
 """It is the value's fault: a NUL in a text, a unique name that is in use."""
@@ -134,13 +135,7 @@ class ProjectionRunner:
                     following.result()
                 outdated = outdated or await self._tick(generation)
         finally:
-            for task in (following, stopping, rebuilding):
-                if task is not None:
-                    task.cancel()
-            await asyncio.gather(
-                *(task for task in (following, stopping, rebuilding) if task is not None),
-                return_exceptions=True,
-            )
+            await _end([task for task in (following, stopping, rebuilding) if task is not None])
 
     async def _prepare(self) -> tuple[int, bool]:
         """Return the generation shown, and whether it has to be replaced."""
@@ -365,3 +360,17 @@ class ProjectionRunner:
             await self._take(connection, Step(generation, events, decoded, live=True), others)
         await self._load_parked(connection, generation)
         log.info("parked events retried", view=self._view.name, stream_id=stream_id)
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel the tasks until they have ended.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for`, which psycopg waits with, forgets a
+    cancellation that comes in the same moment as what it waits for.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
