@@ -121,8 +121,13 @@ class Installation:
 
     async def create_key(self, person: Person, **changes: Any) -> CreatedApiKey:
         """Make a key for the person's team."""
-        wish: dict[str, Any] = {"name": "a key", "scopes": ("call:*",), "requests_per_minute": 60}
-        command = CreateApiKey(team_id=person.team_id, **{**wish, **changes})
+        wish: dict[str, Any] = {
+            "team_id": person.team_id,
+            "name": "a key",
+            "scopes": ("call:*",),
+            "requests_per_minute": 60,
+        }
+        command = CreateApiKey(**{**wish, **changes})
         created: CreatedApiKey = (await self.dispatch(command, person.context)).result
         return created
 

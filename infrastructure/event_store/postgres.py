@@ -180,7 +180,7 @@ class PostgresEventStore:
                 await self._commit(group)
             except Exception as error:  # noqa: BLE001 - nobody may be left waiting for ever
                 _refuse(group, error)
-            group = self._waiting[: self._group_size_max]
+            group = _without_clashes(self._waiting[: self._group_size_max])
             del self._waiting[: self._group_size_max]
         self._busy = False
 
@@ -395,6 +395,20 @@ def _arguments(group: Sequence[_Append]) -> tuple[list[Any], ...]:
         [idempotency.answer for idempotency, _ in keyed],
         [end for _, end in keyed],
     )
+
+
+def _without_clashes(group: Sequence[_Append]) -> list[_Append]:
+    """Refuse at once what would conflict with an append before it in the group."""
+    kept = []
+    taken: set[tuple[str, int]] = set()
+    for append in group:
+        versions = {(event.stream_id, event.version) for event in append.events}
+        if taken.isdisjoint(versions):
+            taken |= versions
+            kept.append(append)
+        else:
+            _refuse([append], Conflict())
+    return kept
 
 
 def _acknowledge(append: _Append, position: int) -> None:
