@@ -45,6 +45,7 @@ THREADS = 16
 SLOW_THREADS = 32
 ANSWER_SECONDS_MAX = 20
 PULL_SECONDS_MAX = 600
+PING_SECONDS_MAX = 5
 ATTEMPTS = 50
 ATTEMPT_SECONDS = 0.1
 CONFLICT = 409
@@ -69,8 +70,8 @@ class DockerOptions(msgspec.Struct, frozen=True, kw_only=True):
 async def docker_problem(host: str = DEFAULT_HOST) -> str | None:
     """Return None when a Docker engine answers there, else why not, in words."""
     try:
-        async with http_client(host) as client:
-            answer = await asyncio.wait_for(client.get("/_ping"), 5)
+        async with http_client(host) as client, asyncio.timeout(PING_SECONDS_MAX):
+            answer = await client.get("/_ping")
     except (OSError, TimeoutError, httpx.HTTPError) as error:
         return f"no Docker engine answers at {host}: {error or type(error).__name__}"
     return None if answer.is_success else f"{host} answered {answer.status_code}"

@@ -346,6 +346,8 @@ def _wait_until_started(place: Path) -> None:
         state = _state_of(place)
         if state is not None and (state.pid is not None or state.exit_code is not None):
             return
+        if state is None and not is_kept(place) and _state_of(place) is None:
+            raise StartFailed("the replica was taken away while it was being started")
         time.sleep(POLL_SECONDS)
     raise StartFailed(f"the replica's process did not start in {START_SECONDS_MAX} s")
 

@@ -95,8 +95,10 @@ class Provisioner:
         while True:
             self._wake.clear()
             await self._look()
+            # Not `wait_for`: before Python 3.12 it can swallow a cancellation.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._options.interval_seconds)
+                async with asyncio.timeout(self._options.interval_seconds):
+                    await self._wake.wait()
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _watch_for_changes(self) -> None:

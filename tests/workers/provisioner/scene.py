@@ -36,7 +36,8 @@ class Wishes:
 
     async def wait_for_change(self, timeout_seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._changed.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await self._changed.wait()
         except TimeoutError:
             return
         self._changed.clear()
