@@ -43,9 +43,11 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clic
 
 
 @pytest.fixture
-def database(postgres: PostgresServer) -> str:
+def database(postgres: PostgresServer) -> Iterator[str]:
     """Name of a migrated, empty database."""
-    return postgres.new_database()
+    name = postgres.new_database()
+    yield name
+    postgres.drop(name)
 
 
 @pytest.fixture

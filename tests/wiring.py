@@ -171,6 +171,12 @@ class Installation:
             await cursor.execute(sql.encode(), parameters)
             return await cursor.fetchall()
 
+    async def until(self, condition: str, *parameters: object) -> None:
+        """Return when the database says so."""
+        async with asyncio.timeout(30):
+            while await self.query(f"SELECT WHERE NOT ({condition})", *parameters):  # noqa: ASYNC110 - the database is asked
+                await asyncio.sleep(0.01)
+
     async def as_admin(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Ask, or change, the database as its superuser."""
         async with await psycopg.AsyncConnection.connect(

@@ -93,23 +93,15 @@ async def ask(installation: Installation, what: str) -> None:
     await installation.as_admin(f"UPDATE {table} SET {what} = true WHERE view = 'tally'")
 
 
-async def until(installation: Installation, condition: str, *parameters: object) -> None:
-    """Return when the database says so."""
-    async with asyncio.timeout(30):
-        while await installation.query(f"SELECT WHERE NOT ({condition})", *parameters):  # noqa: ASYNC110 - the database is asked
-            await asyncio.sleep(0.01)
-
-
 async def generation_becomes(installation: Installation, number: int) -> None:
-    await until(
-        installation,
+    await installation.until(
         "EXISTS (SELECT FROM view_generations WHERE view = 'tally' AND live AND generation = %s)",
         number,
     )
 
 
 async def no_retry_is_wanted(installation: Installation) -> None:
-    await until(installation, "NOT EXISTS (SELECT FROM parked_events WHERE retry_wanted)")
+    await installation.until("NOT EXISTS (SELECT FROM parked_events WHERE retry_wanted)")
 
 
 async def test_every_event_is_folded_once_in_order(

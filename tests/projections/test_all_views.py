@@ -1,0 +1,133 @@
+"""What holds for every view: after anything that happened, it equals its replay."""
+
+import asyncio
+import contextlib
+import random
+from typing import Any
+
+import msgspec
+import pytest
+
+from commands.api_keys import RevokeApiKey
+from commands.bus import Context
+from commands.deployments import (
+    DeleteDeployment,
+    ReportReplicas,
+    ScaleDeployment,
+    StartDeployment,
+    StopDeployment,
+)
+from commands.identity import SignIn
+from commands.work import NOBODY, Actor
+from domain.deployments.values import ReplicaPhase, ReplicaReport
+from domain.kernel.errors import DomainError
+from projections.catalogue import VIEWS
+from projections.view import View
+from tests.projections.asking import Gateway, digest, line, rebuild, seeded
+from tests.wiring import PASSWORD, Installation, Person
+
+PROVISIONER = Context(actor=Actor(id="provisioner"))
+
+
+async def test_after_a_random_history_every_view_equals_its_replay(
+    installation: Installation,
+) -> None:
+    chance = seeded()
+    people = [await installation.register(f"person{number}") for number in range(3)]
+    gateways = [Gateway(installation, f"gtw-{number:010d}") for number in range(2)]
+    story = Story(installation, chance, people, gateways)
+    installation.start_views()
+    for _ in range(300):
+        await story.step()
+    live = {view.name: await digest(installation, view) for view in VIEWS}
+    await asyncio.gather(*(rebuild(installation, view) for view in VIEWS))
+    assert {view.name: await digest(installation, view) for view in VIEWS} == live
+    assert await installation.query("SELECT * FROM parked_events") == []
+    for view in VIEWS:
+        if view.name != "key_usage":
+            assert await installation.rows(view), f"{view.name} saw nothing of the story"
+
+
+class Story:
+    """Does one thing after the other by chance."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        chance: random.Random,
+        people: list[Person],
+        gateways: list[Gateway],
+    ) -> None:
+        self._installation = installation
+        self._chance = chance
+        self._people = people
+        self._gateways = gateways
+        self._keys: list[tuple[Person, str]] = []
+        self._deployments: list[tuple[Person, str]] = []
+
+    async def step(self) -> None:
+        steps = [self._make, self._make, self._change, self._change, self._observe, self._serve]
+        with contextlib.suppress(DomainError):  # a refusal is part of the story
+            await self._chance.choice(steps)()
+
+    async def _make(self) -> None:
+        person = self._chance.choice(self._people)
+        number = self._chance.randrange(12)
+        if number < 5:
+            created = await self._installation.create_key(person, name=f"key {number}")
+            self._keys.append((person, created.key_id))
+        elif number < 10:
+            deployment = await self._installation.deploy(
+                person, f"app-{number}", replicas=self._chance.randrange(3)
+            )
+            self._deployments.append((person, deployment.deployment_id))
+        else:
+            command = SignIn(email=person.email, password=PASSWORD)
+            await self._installation.dispatch(command, Context(actor=NOBODY))
+
+    async def _change(self) -> None:
+        if self._keys and self._chance.random() < 0.3:
+            person, key_id = self._chance.choice(self._keys)
+            await self._installation.dispatch(RevokeApiKey(key_id=key_id), person.context)
+        if self._deployments:
+            person, deployment_id = self._chance.choice(self._deployments)
+            scale = ScaleDeployment(
+                deployment_id=deployment_id, replicas=self._chance.randrange(4), replicas_max=3
+            )
+            kinds = [StopDeployment, StartDeployment, DeleteDeployment]
+            commands = [scale, scale, *(kind(deployment_id=deployment_id) for kind in kinds)]
+            await self._installation.dispatch(self._chance.choice(commands), person.context)
+
+    async def _observe(self) -> None:
+        if not self._deployments:
+            return
+        _, deployment_id = self._chance.choice(self._deployments)
+        replicas = tuple(
+            ReplicaReport(
+                replica_id=f"{deployment_id}-{number}",
+                revision=1,
+                phase=self._chance.choice(list(ReplicaPhase)),
+                address="127.0.0.1",
+                port=9000 + number,
+                reason=self._chance.choice([None, "crash"]),
+            )
+            for number in range(self._chance.randrange(4))
+        )
+        await self._installation.dispatch(
+            ReportReplicas(deployment_id=deployment_id, replicas=replicas), PROVISIONER
+        )
+
+    async def _serve(self) -> None:
+        keys = [key_id for _, key_id in self._keys]
+        lines = [
+            line(number, key_id=self._chance.choice(["", *keys]), status=200 + number)
+            for number in range(self._chance.randrange(5))
+        ]
+        await self._chance.choice(self._gateways).serve(*lines)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_views_key_names_columns_and_its_rows_can_be_told_apart(view: View[Any]) -> None:
+    assert set(view.key) <= set(view.columns)
+    assert len({other.name for other in VIEWS}) == len(VIEWS)
+    assert msgspec.json.schema(view.row)
