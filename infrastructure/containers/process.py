@@ -219,7 +219,7 @@ class ProcessDriver:
             shutil.rmtree(half_made, ignore_errors=True)
 
     def _launch(self, place: Path, spec: ReplicaSpec, command: tuple[str, ...]) -> None:
-        port = self._free_port(f"{spec.replica_id}/{spec.restarts}")
+        port = self._free_port(f"{place}/{spec.restarts}")
         launch = {
             "argv": command,
             "port": port,

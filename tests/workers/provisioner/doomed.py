@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from infrastructure.containers import ContainerDriver, ReplicaState
-from infrastructure.containers.docker import DockerDriver, DockerOptions
 from infrastructure.containers.process import ProcessDriver
 from tests.images.programs import catalogue
 from tests.workers.provisioner.scene import Ear, Wishes
@@ -41,6 +40,11 @@ async def main(
 
     driver: ContainerDriver
     if kind == "docker":
+        from infrastructure.containers.docker import (  # noqa: PLC0415 - takes long to import
+            DockerDriver,
+            DockerOptions,
+        )
+
         installation = file.stem
         options = DockerOptions(installation=installation, host=place)
         driver = DockerDriver(options, catalogue(), passed=passing)
