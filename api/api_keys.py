@@ -78,6 +78,8 @@ class Keys(Output):
 @router.post("", status_code=201, response_model=CreatedKey, responses=refusals(401, 403, 404))
 async def create(body: NewKey, write: Writing) -> Response:
     """Make a key. Its secret is shown in this answer and never again."""
+    if body.deployment_id is not None and not is_id(body.deployment_id, "dpl"):
+        raise NotFound
     limit = body.requests_per_minute or write.options.key_limit_default
 
     def made(key: CreatedApiKey) -> Answer:

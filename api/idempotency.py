@@ -85,9 +85,14 @@ class Once:
     async def _run_now(
         self, command: Command, context: Context, answer: Callable[[Any], Answer]
     ) -> Answer:
-        remembering = msgspec.structs.replace(
-            context, idempotency=lambda result: self._remember(answer(result))
-        )
+        remembered: list[Answer] = []
+
+        def remember(result: object) -> Idempotency:
+            # The very answer that is stored is given: made a second time its tokens would differ.
+            remembered[:] = [answer(result)]
+            return self._remember(remembered[0])
+
+        remembering = msgspec.structs.replace(context, idempotency=remember)
         try:
             receipt = await self.services.bus.dispatch(command, remembering)
         except DomainError:
@@ -97,7 +102,8 @@ class Once:
             if answered is None:
                 raise
             return answered
-        return _positioned(answer(receipt.result), receipt.position)
+        given = remembered[0] if remembered else answer(receipt.result)
+        return _positioned(given, receipt.position)
 
     async def _answered(self) -> Answer | None:
         """Return the answer remembered for this request; raises if it was another request."""

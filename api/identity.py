@@ -23,8 +23,10 @@ from commands.identity import (
     RegisterUser,
     SignedIn,
     SignIn,
+    WrongCredentials,
 )
 from domain.kernel.errors import NotFound
+from domain.kernel.ids import is_id
 from projections.api_keys import count_keys
 from projections.deployments import count_deployments
 from projections.identity import user_by_id
@@ -174,6 +176,8 @@ async def login(body: Credentials, write: Writing) -> Response:
 )
 async def refresh(body: Refreshing, write: Writing) -> Response:
     """Exchange a refresh token. One that was used before ends the whole session."""
+    if not is_id(body.refresh_token.partition(".")[0], "ses"):
+        raise WrongCredentials
     return await write.dispatch(
         RefreshSession(refresh_token=body.refresh_token),
         lambda session: _session_of(write, session),

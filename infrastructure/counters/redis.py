@@ -52,14 +52,15 @@ class RedisCounters:
         self,
         url: str,
         *,
-        answer_timeout_seconds: float = 0.25,
+        answer_timeout_seconds: float = 1.0,
+        queue_timeout_seconds: float = 5.0,
         pause_seconds: float = 1.0,
         connections_max: int = 32,
     ) -> None:
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections_max,
-            timeout=answer_timeout_seconds,
+            timeout=queue_timeout_seconds,  # a crowd of ours is not a server that is away
             socket_timeout=answer_timeout_seconds,
             socket_connect_timeout=answer_timeout_seconds,
         )

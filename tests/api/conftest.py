@@ -14,8 +14,13 @@ from prometheus_client import generate_latest
 
 from api.app import create_app
 from api.services import Options, Services
+from commands.bus import Context
+from commands.deployments import ReportReplicas
+from commands.work import Actor
+from domain.deployments.values import ReplicaPhase, ReplicaReport
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import ECHO
+from infrastructure.counters import Counters
 from infrastructure.counters.redis import RedisCounters
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
@@ -109,8 +114,32 @@ class Api:
 
     def another(self, **options: Any) -> "Api":
         """Return another process's application, with other options, on the same parts."""
-        services = replace(self.services, options=replace(self.services.options, **options))
+        return self.with_counters(self.services.counters, **options)
+
+    def with_counters(self, counters: Counters, **options: Any) -> "Api":
+        """Return one that counts elsewhere."""
+        services = replace(
+            self.services,
+            bus=self.installation.another_bus(),
+            counters=counters,
+            options=replace(self.services.options, **options),
+        )
         return Api(self.installation, services, self.reader)
+
+    async def report(self, deployment_id: str, *phases: ReplicaPhase) -> None:
+        """Say, as the provisioner does, what replicas there are."""
+        replicas = tuple(
+            ReplicaReport(
+                replica_id=f"{deployment_id}-1-{number}",
+                revision=1,
+                phase=phase,
+                address="127.0.0.1",
+                port=9000 + number,
+            )
+            for number, phase in enumerate(phases, start=1)
+        )
+        command = ReportReplicas(deployment_id=deployment_id, replicas=replicas)
+        await self.installation.dispatch(command, Context(actor=Actor(id="provisioner")))
 
     async def join(self, username: str = "anna") -> Visitor:
         """Register somebody and sign them in."""

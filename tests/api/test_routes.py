@@ -268,7 +268,7 @@ async def test_ids_of_another_team_in_a_body_are_as_good_as_missing(api: Api) ->
 
     team = {**DEPLOYMENT, "teamId": anna.account["teamId"]}
     assert is_problem(await berta.post("/v1/deployments", team), 404)
-    for wanted in (deployment_id, "dpl-0000000000"):
+    for wanted in (deployment_id, "dpl-0000000000", anna.account["id"], berta.account["id"]):
         key = {"name": "a key", "deploymentId": wanted}
         assert is_problem(await berta.post("/v1/api-keys", key), 404)
 

@@ -1,0 +1,209 @@
+"""Tokens and keys that somebody made up, bent, or used for what they are not."""
+
+import base64
+import json
+import socket
+import time
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from domain.api_keys.values import assemble_key
+from tests.api.conftest import SIGNING_KEY, Api
+from tests.api.test_routes import is_problem
+
+KEY: Any = load_pem_private_key(SIGNING_KEY.encode(), None)
+PUBLIC_PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def part(value: object) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def signed(header: object, claims: object, key: Ed25519PrivateKey = KEY) -> str:
+    """Return a token whose signature is right, whatever it says."""
+    content = f"{part(header)}.{part(claims)}"
+    return f"{content}.{part(key.sign(content.encode()))}"
+
+
+def headers_to_refuse(header: dict[str, Any]) -> list[object]:
+    return [
+        {**header, "alg": "none"},
+        {**header, "alg": "nOnE"},
+        {**header, "alg": "HS256"},
+        {**header, "alg": "ES256"},
+        {**header, "typ": "JWT"},
+        {**header, "typ": "refresh+jwt"},
+        {**header, "kid": "../../dev/null"},
+        {**header, "kid": "' OR 1=1 --"},
+        {**header, "kid": "http://192.0.2.9/key"},
+        {**header, "kid": "k" * 10_000},
+        {**header, "kid": None},
+        {**header, "jku": "http://192.0.2.9/keys"},
+        {**header, "x5u": "http://192.0.2.9/cert"},
+        {**header, "jwk": {"kty": "OKP"}},
+        {**header, "crit": ["exp"]},
+        {key: value for key, value in header.items() if key != "kid"},
+        [header],
+        "header",
+        b'{"alg":"EdDSA","alg":"EdDSA","typ":"at+jwt","kid":"' + header["kid"].encode() + b'"}',
+    ]
+
+
+def claims_to_refuse(claims: dict[str, Any]) -> list[object]:
+    now = int(time.time())
+    without = [
+        {key: value for key, value in claims.items() if key != name}
+        for name in ("exp", "iat", "sub", "sid", "iss", "aud")
+    ]
+    return [
+        *without,
+        {**claims, "exp": now - 1},
+        {**claims, "exp": -1},
+        {**claims, "exp": str(claims["exp"])},
+        {**claims, "exp": float(claims["exp"])},
+        {**claims, "exp": True},
+        {**claims, "exp": 10**400},
+        {**claims, "exp": now + 10**9},
+        {**claims, "iat": now + 3600, "exp": now + 3700},
+        {**claims, "nbf": now + 3600},
+        {**claims, "iss": "http://elsewhere.test"},
+        {**claims, "aud": "another-api"},
+        {**claims, "sub": "usr-0000000000"},
+        {**claims, "sub": 7},
+        {**claims, "sid": "ses-0000000000"},
+        {**claims, "sid": ["ses-0000000000"]},
+        b'{"exp": 1e400}',
+        [claims],
+        "claims",
+    ]
+
+
+async def test_a_token_that_is_not_exactly_ours_is_refused_without_asking_anybody(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = await api.join()
+    token = anna.session["accessToken"]
+    header, claims = (
+        jwt.get_unverified_header(token),
+        jwt.decode(token, options={"verify_signature": False}),
+    )
+    assert signed(header, claims)  # what the others differ from
+    good = {"Authorization": f"Bearer {signed(header, claims)}"}
+    assert (await api.client.get("/v1/user/profile", headers=good)).status_code == 200
+
+    content, _, signature = token.rpartition(".")
+    stranger = Ed25519PrivateKey.generate()
+    public_as_secret = part(b"x" * 32)
+    wrong = [
+        *(signed(each, claims) for each in headers_to_refuse(header)),
+        *(signed(header, each) for each in claims_to_refuse(claims)),
+        signed(header, claims, stranger),
+        f"{content}.",
+        content,
+        f"{part({**header, 'alg': 'none'})}.{part(claims)}.",
+        f"{content}.{public_as_secret}",
+        f"{content}.{signature[:-2]}AA",
+        f"{token}.{signature}",
+        f"{token}=",
+        "a.b.c",
+        "..",
+        "eyJ" * 10_000,
+        anna.session["refreshToken"],
+    ]
+    looked_up: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: looked_up.append(1))
+    bodies = set()
+    for each in wrong:
+        answer = await api.nobody.ask("GET", "/v1/user/profile", Authorization=f"Bearer {each}")
+        assert is_problem(answer, 401), each
+        bodies.add(answer.json()["error"]["code"])
+    assert bodies == {"invalid_credentials"}
+    assert not looked_up
+
+
+async def test_a_key_that_is_not_exactly_right_is_refused(api: Api) -> None:
+    anna = await api.join()
+    key = (await anna.create_key("deployments:read"))["apiKey"]
+    path = "/v1/deployments"
+    for good in ({"X-API-Key": key}, {"Authorization": f"Bearer {key}"}):
+        assert (await api.client.get(path, headers=good)).status_code == 200
+    both = {"X-API-Key": key, "Authorization": f"Bearer {key}"}
+    assert (await api.client.get(path, headers=both)).status_code == 200
+
+    other = (await anna.create_key("deployments:read"))["apiKey"]
+    wrong = [
+        key[:-1],
+        key + "0",
+        key.swapcase(),
+        key[:-1] + ("0" if key[-1] != "0" else "1"),
+        key.replace("tp_live_", "tp_test_"),
+        assemble_key("0" * 12, "0" * 30),
+        f"{key} {key}",
+        f"{key},{other}",
+        "",
+        "\u00e9",
+    ]
+    codes = set()
+    for each in wrong:
+        for name, value in (("X-API-Key", each), ("Authorization", f"Bearer {each}")):
+            answer = await api.client.get(path, headers=[(name.encode(), value.encode("latin-1"))])
+            assert is_problem(answer, 401), each
+            codes.add(answer.json()["error"]["code"])
+    assert codes == {"invalid_credentials"}
+    two: list[list[tuple[str, str]]] = [
+        [("X-API-Key", key), ("X-API-Key", other)],
+        [("X-API-Key", key), ("Authorization", f"Bearer {other}")],
+        [("X-API-Key", key), ("Authorization", anna.headers["Authorization"])],
+        [("Authorization", f"Bearer {key}"), ("Authorization", f"Bearer {key}")],
+        [("Authorization", f"Basic {key}")],
+    ]
+    for headers in two:
+        assert is_problem(await api.client.get(path, headers=headers), 401)
+
+
+@pytest.mark.parametrize("name", ["api_key", "apikey", "token", "access_token", "key", "X-API-Key"])
+async def test_credentials_in_the_address_are_refused(api: Api, name: str) -> None:
+    anna = await api.join()
+    answer = await anna.ask("GET", f"/v1/images?x=1&{name}=tp_live_0")
+    assert is_problem(answer, 400)
+
+
+async def test_a_key_works_at_once_and_no_more_a_second_after_its_revocation(api: Api) -> None:
+    anna = await api.join()
+    key = await anna.create_key("deployments:read")
+    headers = {"X-API-Key": key["apiKey"]}
+    assert (await api.client.get("/v1/deployments", headers=headers)).status_code == 200
+
+    await anna.ask("DELETE", f"/v1/api-keys/{key['id']}")
+    began = time.monotonic()
+    while (await api.client.get("/v1/deployments", headers=headers)).status_code != 401:
+        assert time.monotonic() - began < 1.5
+    assert is_problem(await api.client.get("/v1/deployments", headers=headers), 401)
+
+
+async def test_a_key_that_has_expired_is_refused(api: Api) -> None:
+    anna = await api.join()
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    key = await anna.create_key("deployments:read", expiresAt=at)
+    headers = {"X-API-Key": key["apiKey"]}
+    assert (await api.client.get("/v1/deployments", headers=headers)).status_code == 200
+    began = time.monotonic()
+    while (await api.client.get("/v1/deployments", headers=headers)).status_code != 401:
+        assert time.monotonic() - began < 4
+
+
+async def test_a_key_gives_away_no_more_than_it_has(api: Api) -> None:
+    anna = await api.join()
+    program = await anna.with_key("keys:write", "call:*")
+    for wanted, status in (("call:*", 201), ("deployments:write", 403), ("admin:*", 403)):
+        answer = await program.post("/v1/api-keys", {"name": "more", "scopes": [wanted]})
+        assert answer.status_code == status, wanted

@@ -1,0 +1,140 @@
+import asyncio
+
+import httpx
+
+from tests.api.conftest import Api
+from tests.api.test_routes import is_problem
+from tests.wiring import PASSWORD
+
+KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+
+
+def same(answers: list[httpx.Response]) -> bool:
+    first = answers[0]
+    return all(
+        (each.status_code, each.content, each.headers["x-tallyport-position"])
+        == (first.status_code, first.content, first.headers["x-tallyport-position"])
+        for each in answers
+    )
+
+
+async def test_a_thousand_equal_requests_have_one_effect_and_one_answer(api: Api) -> None:
+    anna = await api.join()
+    apis = [api, api.another()]
+    body = {"name": "only one", "scopes": ["call:*"]}
+
+    async def ask(number: int) -> httpx.Response:
+        headers = {**anna.headers, "Idempotency-Key": KEY}
+        return await apis[number % 2].client.post("/v1/api-keys", json=body, headers=headers)
+
+    answers = await asyncio.gather(*(ask(number) for number in range(1000)))
+    assert answers[0].status_code == 201
+    assert same(answers)
+    assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
+    anna.position = answers[0].headers["x-tallyport-position"]
+    assert (await anna.get("/v1/api-keys")).json()["pagination"]["total"] == 1
+    await apis[1].close()
+
+
+async def test_two_processes_that_race_for_a_name_answer_alike(api: Api) -> None:
+    apis = [api.another() for _ in range(4)]
+    person = {"username": "anna", "email": "anna@example.com", "password": PASSWORD}
+
+    async def register(one: Api) -> httpx.Response:
+        return await one.client.post(
+            "/v1/auth/register",
+            json={**person, "confirmPassword": PASSWORD},
+            headers={"Idempotency-Key": KEY},
+        )
+
+    answers = await asyncio.gather(*(register(one) for one in apis for _ in range(5)))
+    assert answers[0].status_code == 201
+    assert same(answers)
+    for one in apis:
+        await one.close()
+
+
+async def test_the_answer_again_is_the_first_one_with_its_secrets(api: Api) -> None:
+    anna = await api.join()
+    login = {"email": "anna@example.com", "password": PASSWORD}
+    first = await api.nobody.post("/v1/auth/login", login, Idempotency_Key=KEY)
+    again = await api.nobody.post("/v1/auth/login", login, Idempotency_Key=KEY)
+    assert same([first, again])
+    assert again.headers["idempotency-replayed"] == "true"
+
+    made = await anna.post("/v1/api-keys", {"name": "k"}, Idempotency_Key=KEY)
+    assert same([made, await anna.post("/v1/api-keys", {"name": "k"}, Idempotency_Key=KEY)])
+    assert made.headers["location"]
+
+
+async def test_what_is_stored_of_an_answer_says_nothing_by_itself(api: Api) -> None:
+    anna = await api.join()
+    key = (await anna.post("/v1/api-keys", {"name": "k"}, Idempotency_Key=KEY)).json()["apiKey"]
+    login = {"email": "anna@example.com", "password": PASSWORD}
+    session = await api.nobody.post("/v1/auth/login", login, Idempotency_Key=KEY)
+    rows = await api.installation.query("SELECT key, fingerprint, answer FROM idempotency_keys")
+    stored = b"".join(bytes(value) for row in rows for value in row.values())
+    assert len(rows) == 2
+    for secret in (key, KEY, PASSWORD, session.json()["refreshToken"], "apiKey", "accessToken"):
+        assert secret.encode() not in stored
+
+
+async def test_a_key_belongs_to_one_caller_one_route_and_one_body(api: Api) -> None:
+    anna, berta = await api.join("anna"), await api.join("berta")
+    made = await anna.post("/v1/api-keys", {"name": "k"}, Idempotency_Key=KEY)
+
+    other = await anna.post("/v1/api-keys", {"name": "another"}, Idempotency_Key=KEY)
+    assert is_problem(other, 422)
+    assert other.json()["error"]["code"] == "idempotency_key_reused"
+    hers = await berta.post("/v1/api-keys", {"name": "k"}, Idempotency_Key=KEY)
+    assert hers.status_code == 201
+    assert hers.json()["id"] != made.json()["id"]
+    deployed = await anna.post(
+        "/v1/deployments",
+        {"appName": "shop", "image": "tallyport/echo", "port": 8080},
+        Idempotency_Key=KEY,
+    )
+    assert deployed.status_code == 201
+
+
+async def test_a_refusal_is_not_remembered(api: Api) -> None:
+    anna = await api.join()
+    wish = {"appName": "shop", "image": "tallyport/echo", "port": 8080}
+    taken = await anna.deploy("shop")
+    assert is_problem(await anna.post("/v1/deployments", wish, Idempotency_Key=KEY), 409)
+    await anna.ask("DELETE", f"/v1/deployments/{taken}")
+    await api.report(taken)
+    again = await anna.post("/v1/deployments", wish, Idempotency_Key=KEY)
+    assert again.status_code == 201
+
+
+async def test_a_stolen_refresh_token_ends_the_session_also_with_a_key(api: Api) -> None:
+    anna = await api.join()
+    refreshing = {"refreshToken": anna.session["refreshToken"]}
+    for _ in range(3):
+        body = {"refreshToken": anna.session["refreshToken"]}
+        anna.session = (await api.nobody.post("/v1/auth/refresh", body)).json()
+    answers = [
+        await api.nobody.post("/v1/auth/refresh", refreshing, Idempotency_Key=KEY) for _ in range(2)
+    ]
+    assert all(is_problem_but_for_its_id(answer) for answer in answers)
+    body = {"refreshToken": anna.session["refreshToken"]}
+    assert is_problem(await api.nobody.post("/v1/auth/refresh", body), 401)
+
+
+def is_problem_but_for_its_id(answer: httpx.Response) -> bool:
+    return answer.status_code == 401 and answer.json()["error"]["code"] == "session_over"
+
+
+async def test_a_key_that_is_not_one_is_malformed(api: Api) -> None:
+    anna = await api.join()
+    for wrong in ("", " ", "k" * 256, "a b", "\u00e9"):
+        answer = await api.client.post(
+            "/v1/api-keys",
+            json={"name": "k"},
+            headers=[
+                (b"authorization", anna.headers["Authorization"].encode()),
+                (b"idempotency-key", wrong.encode("latin-1")),
+            ],
+        )
+        assert is_problem(answer, 400), wrong
