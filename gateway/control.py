@@ -198,9 +198,10 @@ class Control:
         await self._render()
 
     async def _withdraw_rights(self, wanted: Rendered) -> None:
+        if all(self._equal.get(worker) is wanted for worker in self._workers):
+            return
+        await self._living_workers()
         for worker, state in self._workers.items():
-            if self._equal.get(worker) is wanted:
-                continue
             kept = {
                 name: {k: v for k, v in state.maps[name].items() if k in wanted.maps[name]}
                 for name in _RIGHTS
@@ -233,28 +234,41 @@ class Control:
             log.error("snapshot cannot be written", reason=str(error))  # noqa: TRY400 - the same
 
     async def _equalize(self) -> None:
-        current, old = await self._runtime.workers()
         if time.monotonic() - self._audited_at > self._options.audit_seconds:
             self._forget_workers()
             self._audited_at = time.monotonic()
-        for worker in self._workers.keys() - {current, *old}:
-            self._forget_worker(worker)
+        current, old = await self._living_workers()
         for worker in old:
             try:
                 await self._equalize_worker(worker)
             except (HAProxyAway, ChangeRefused):
                 self._forget_worker(worker)  # it is on its way out; it is asked again if it stays
-        state = await self._equalize_worker(current)
-        if self._wanted is not None and self._needs_reload(state, self._wanted):
-            await self._runtime.reload()
+        if self._wanted is not None and self._needs_reload(
+            await self._state(current), self._wanted
+        ):
+            try:
+                await self._runtime.reload()
+            except ChangeRefused:
+                await self._equalize_worker(current)
+                raise
             self._metrics.reloads.inc()
-            current, _ = await self._runtime.workers()
-            await self._equalize_worker(current)
+            current, _ = await self._living_workers()
+        await self._equalize_worker(current)
 
-    async def _equalize_worker(self, worker: int) -> WorkerState:
-        state = self._workers.get(worker)
-        if state is None:
-            state = self._workers[worker] = await self._runtime.read(worker, _RIGHTS + _WAYS)
+    async def _living_workers(self) -> tuple[int, list[int]]:
+        """Return the current and the old workers, and forget those that ended."""
+        current, old = await self._runtime.workers()
+        for worker in self._workers.keys() - {current, *old}:
+            self._forget_worker(worker)
+        return current, old
+
+    async def _state(self, worker: int) -> WorkerState:
+        if worker not in self._workers:
+            self._workers[worker] = await self._runtime.read(worker, _RIGHTS + _WAYS)
+        return self._workers[worker]
+
+    async def _equalize_worker(self, worker: int) -> None:
+        state = await self._state(worker)
         wanted = self._wanted
         if wanted is None:
             # Until the table is known, a worker keeps what it started with, but for the flag.
@@ -270,7 +284,6 @@ class Control:
             apply_servers(state, wanted.servers)
             self._equal[worker] = wanted
         await self._remove_aside(worker, state)
-        return state
 
     async def _change(self, worker: int, commands: list[str]) -> None:
         if commands:

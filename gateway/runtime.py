@@ -15,7 +15,8 @@ import msgspec
 
 MASTER_SOCKET = "master.sock"
 _SOCKET_PATH_MAX = 100
-_CONNECT_RETRIES = 25
+_ANSWER_PART_BYTES = 1024**2
+_CONNECT_RETRIES = 100
 _CONNECT_PAUSE_SECONDS = 0.02
 _BATCH_BYTES_MAX = 200_000
 _HARMLESS = re.compile(
@@ -46,9 +47,17 @@ class WorkerState(msgspec.Struct):
 class Runtime:
     """Asks one HAProxy."""
 
-    def __init__(self, run_folder: Path, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        run_folder: Path,
+        *,
+        answer_timeout_seconds: float = 2.0,
+        reload_timeout_seconds: float = 60.0,
+    ) -> None:
         self._run = run_folder
-        self._timeout = timeout_seconds
+        # Short, because the master sometimes never answers for a worker that has just ended.
+        self._answer_timeout = answer_timeout_seconds
+        self._reload_timeout = reload_timeout_seconds
 
     async def workers(self) -> tuple[int, list[int]]:
         """Return the worker that takes new connections, and the ones that only finish theirs."""
@@ -63,7 +72,7 @@ class Runtime:
 
     async def reload(self) -> None:
         """Start a new worker on the files as they are now; the old one finishes its requests."""
-        answer = await self._ask(["reload"])
+        answer = await self._ask(["reload"], self._reload_timeout)
         if not answer.startswith("Success=1"):
             raise ChangeRefused(f"reload: {answer[-2000:]}")
 
@@ -102,23 +111,27 @@ class Runtime:
         _add_servers(state, await self._ask([f"@!{worker} show servers state"]))
         return state.aside
 
-    async def _ask(self, commands: Sequence[str]) -> str:
+    async def _ask(self, commands: Sequence[str], timeout_seconds: float | None = None) -> str:
+        """Send commands and return all that is answered, however long that goes on."""
+        text = "".join(f"{command}\n" for command in commands)
+        patience = timeout_seconds or self._answer_timeout
+        parts: list[bytes] = []
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._exchange("".join(f"{command}\n" for command in commands))
+            async with asyncio.timeout(patience):
+                reader, writer = await self._connect()
+            try:
+                writer.write(text.encode())
+                writer.write_eof()
+                while not parts or parts[-1]:
+                    async with asyncio.timeout(patience):
+                        parts.append(await reader.read(_ANSWER_PART_BYTES))
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
         except (OSError, TimeoutError) as error:
             raise HAProxyAway(str(error) or "no answer in time") from error
-
-    async def _exchange(self, text: str) -> str:
-        reader, writer = await self._connect()
-        try:
-            writer.write(text.encode())
-            writer.write_eof()
-            return (await reader.read()).decode()
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+        return b"".join(parts).decode()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         # During a reload the master is not at its socket for some milliseconds.
