@@ -56,7 +56,9 @@ def _fold(_: AuditRow | None, recorded: RecordedEvent, __: RecordedEvent) -> Aud
 def public_content(data: bytes) -> dict[str, Any]:
     """Return an event's content as anybody who may see the event may read it."""
     try:
-        content = _storable(msgspec.json.decode(mask(data.decode(errors="replace"))))
+        content = msgspec.json.decode(mask(data.decode(errors="replace")))
+        if b"\\u0000" in data:
+            content = _storable(content)
     except (msgspec.DecodeError, RecursionError):
         return {"unreadable": True}
     if not isinstance(content, dict):

@@ -25,7 +25,6 @@ from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
 from projections.deployments import deployment_changes
-from projections.tables import Connection, read_all
 from projections.view import Change, View
 
 
@@ -125,13 +124,3 @@ KEYS = View(
     changes=_key_changes,
     fold=_fold_key,
 )
-
-
-async def read_routes(connection: Connection) -> list[RouteRow]:
-    """Return every route."""
-    return await read_all(connection, ROUTES)
-
-
-async def read_keys(connection: Connection) -> list[GatewayKeyRow]:
-    """Return every key that opens something."""
-    return await read_all(connection, KEYS)

@@ -18,7 +18,8 @@ class ViewNews:
 
     def __init__(self, conninfo: str, views: Iterable[str]) -> None:
         self._conninfo = conninfo
-        self._views = frozenset(views)
+        self._news: dict[str, set[str] | None] = dict.fromkeys(views)
+        """Keys of the rows that changed since the last `take`; None: any may have."""
         self._changed = asyncio.Event()
         self._changed.set()
         self._task: asyncio.Task[None] | None = None
@@ -32,6 +33,19 @@ class ViewNews:
         changed = self._changed.is_set()
         self._changed.clear()
         return changed
+
+    def take(self, view: str) -> set[str] | None:
+        """Return the keys of the view's rows that changed since the last time, None: any may have.
+
+        Whoever then fails to read them says so by `forget`.
+        """
+        changed = self._news[view]
+        self._news[view] = set()
+        return changed
+
+    def forget(self) -> None:
+        """Know nothing: every row may have changed."""
+        self._news = dict.fromkeys(self._news)
 
     async def close(self) -> None:
         """Stop listening."""
@@ -49,10 +63,21 @@ class ViewNews:
                 )
                 async with connection:
                     await connection.execute(f"LISTEN {ROWS_CHANNEL}")
-                    self._changed.set()  # whatever happened while nobody listened
+                    self.forget()  # whatever happened while nobody listened
+                    self._changed.set()
                     async for news in connection.notifies():
-                        if news.payload in self._views:
-                            self._changed.set()
+                        self._hear(news.payload)
             except (psycopg.Error, OSError) as error:
                 structlog.get_logger().warning("no news of views", error=str(error))
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _hear(self, payload: str) -> None:
+        view, *keys = payload.split(" ")
+        if view not in self._news:
+            return
+        known = self._news[view]
+        if not keys or known is None:
+            self._news[view] = None
+        else:
+            known.update(keys)
+        self._changed.set()

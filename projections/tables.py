@@ -19,7 +19,8 @@ from projections.view import Key, Row, View
 CHANNEL = "tallyport_views"
 """Tells `<view> <position>` whenever a view moved."""
 ROWS_CHANNEL = "tallyport_view_rows"
-"""Tells `<view>` when rows of it changed."""
+"""Tells `<view> <key> <key> ...` when rows of it changed; `<view>` alone when any may have."""
+KEYS_TOLD_MAX = 200
 
 VIEWS_SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS views AUTHORIZATION tallyport_app;
@@ -189,12 +190,20 @@ async def load_rows(
     return {key_of(view, row): row for row in rows}
 
 
-async def read_all(connection: Connection, view: View[Row]) -> list[Row]:
-    """Return every row of the view as it is shown now."""
+async def read_rows(
+    connection: Connection, view: View[Row], keys: Sequence[str] | None = None
+) -> list[Row]:
+    """Return the rows of the view as it is shown now: all, or those with one of these keys."""
+    only = (
+        sql.SQL("")
+        if keys is None
+        else sql.SQL(" WHERE {} = ANY(%s)").format(sql.Identifier(view.key[0]))
+    )
     cursor = await connection.execute(
-        sql.SQL("SELECT coalesce(json_agg(t), '[]')::text FROM {} t").format(
-            sql.Identifier("views", view.name)
-        )
+        sql.SQL("SELECT coalesce(json_agg(t), '[]')::text FROM {} t{}").format(
+            sql.Identifier("views", view.name), only
+        ),
+        None if keys is None else (list(keys),),
     )
     found = await cursor.fetchone()
     return msgspec.json.decode(found[0] if found else "[]", type=list[view.row])  # type: ignore[name-defined]
@@ -237,17 +246,38 @@ async def save(
         await connection.execute(_upsert(view, generation), (msgspec.json.encode(rows).decode(),))
     if live:
         reached = max((progress.position for progress in after.values()), default=0)
-        await tell(connection, view, position=reached, rows=bool(rows or gone))
+        changed = [*(key_of(view, row) for row in rows), *gone]
+        await tell(connection, view, position=reached, changed=changed)
 
 
 async def tell(
-    connection: Connection, view: View[Any], *, position: int = 0, rows: bool = True
+    connection: Connection,
+    view: View[Any],
+    *,
+    position: int = 0,
+    changed: Sequence[Key] | None = None,
 ) -> None:
-    """Wake those who wait for the view to get on, and those who wait for its rows to change."""
+    """Wake those who wait for the view to get on, and those who wait for its rows to change.
+
+    `changed` None means that any row may have changed.
+    """
     await connection.execute(
         "SELECT pg_notify(%s, %s), CASE WHEN %s THEN pg_notify(%s, %s) END",
-        (CHANNEL, f"{view.name} {position}", rows, ROWS_CHANNEL, view.name),
+        (
+            CHANNEL,
+            f"{view.name} {position}",
+            changed is None or len(changed) > 0,
+            ROWS_CHANNEL,
+            _rows_news(view, changed),
+        ),
     )
+
+
+def _rows_news(view: View[Any], changed: Sequence[Key] | None) -> str:
+    """Return the view's name, and which rows changed where there are few of them."""
+    if changed is None or len(view.key) > 1 or len(changed) > KEYS_TOLD_MAX:
+        return view.name
+    return " ".join([view.name, *(str(key[0]) for key in changed)])
 
 
 async def move(

@@ -44,7 +44,7 @@ class View(Generic[Row]):
     append_only: bool = False
     """Each change makes a new row, so no row has to be read before."""
     reads_raw: bool = False
-    """The view looks at the record itself and does not mind an event that cannot be read."""
+    """The view looks at the record itself: events are not decoded for it, readable or not."""
 
     @property
     def columns(self) -> dict[str, str]:

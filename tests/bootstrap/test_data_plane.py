@@ -1,0 +1,67 @@
+"""The gateway's table as it comes out of the views."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bootstrap.data_plane import ViewTable
+from commands.api_keys import RevokeApiKey
+from projections.gateway import KEYS, ROUTES
+from projections.tables import KEYS_TOLD_MAX
+from tests.wiring import Installation
+
+WAIT_SECONDS = 10
+
+
+@pytest.fixture
+async def table(installation: Installation) -> AsyncIterator[ViewTable]:
+    installation.start_views([KEYS, ROUTES])
+    opened = ViewTable(installation.pool, installation.conninfo)
+    yield opened
+    await opened.close()
+
+
+async def keys_when(table: ViewTable, expected: set[str]) -> None:
+    """Read each time news come, until the keys are these."""
+    found: set[str] = set()
+    for _ in range(50):
+        if await table.wait_for_change(WAIT_SECONDS):
+            try:
+                found = {key.key_id for key in (await table.read()).keys}
+            except OSError:
+                continue  # the views are being made
+        if found == expected:
+            return
+    raise AssertionError(f"{found} instead of {expected}")
+
+
+async def test_a_created_and_a_revoked_key_are_told_one_by_one(
+    installation: Installation, table: ViewTable
+) -> None:
+    anna = await installation.register()
+    first = await installation.create_key(anna)
+    await keys_when(table, {first.key_id})
+    second = await installation.create_key(anna)
+    await keys_when(table, {first.key_id, second.key_id})
+    await installation.dispatch(RevokeApiKey(key_id=first.key_id), anna.context)
+    await keys_when(table, {second.key_id})
+
+
+async def test_more_changes_than_fit_into_the_news_are_all_read(
+    installation: Installation, table: ViewTable
+) -> None:
+    anna = await installation.register()
+    created = [(await installation.create_key(anna)).key_id for _ in range(KEYS_TOLD_MAX + 50)]
+    await keys_when(table, set(created))
+
+
+async def test_a_read_that_nobody_announced_reads_everything(
+    installation: Installation, table: ViewTable
+) -> None:
+    anna = await installation.register()
+    key = await installation.create_key(anna)
+    await keys_when(table, {key.key_id})
+    async with installation.pool.connection() as connection:
+        # Behind everybody's back, without news: as if the notification had been lost.
+        await connection.execute("DELETE FROM views.gateway_keys")
+    assert (await table.read()).keys == ()
