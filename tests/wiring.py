@@ -83,6 +83,10 @@ class Installation:
         """Return a vault that has no key in memory, as a process just started."""
         return PostgresVault(self.pool, secret=SECRET)
 
+    def fresh_codec(self) -> JsonCodec:
+        """Return a codec that has to fetch every key, as in a process just started."""
+        return JsonCodec(EVENTS, UPCASTERS, self.another_vault())
+
     def stream(self) -> StoreStream:
         """Return the log as a stream."""
         return StoreStream(self.store, self.conninfo, poll_seconds=0.2)

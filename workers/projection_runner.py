@@ -201,7 +201,7 @@ class ProjectionRunner:
     async def _apply(
         self, generation: int, batch: Batch, before: Mapping[int, Progress], *, live: bool
     ) -> None:
-        decoded = await self._decoder.decode_all(batch.events)
+        decoded = await self._decode(batch.events)
         step = Step(generation, batch.events, decoded, before, batch.progress, live)
         async with self._turn, self._pool.connection() as connection:
             stopped = self._parked_streams.setdefault(generation, set())
@@ -214,6 +214,11 @@ class ProjectionRunner:
             LAG_SECONDS.labels(name).set(
                 max(0.0, time.time() - batch.events[-1].recorded_at.timestamp())
             )
+
+    async def _decode(self, events: Sequence[RecordedEvent]) -> Sequence[object]:
+        if self._view.reads_raw:
+            return [None] * len(events)
+        return await self._decoder.decode_all(events)
 
     async def _take(self, connection: Connection, step: Step, stopped: set[str]) -> Parked:
         """Store what the step does; return the events parked. All or nothing."""
@@ -287,7 +292,7 @@ class ProjectionRunner:
         return Folded(touched, parked)
 
     def _changes(self, event: RecordedEvent, content: object) -> Sequence[Change] | Exception:
-        if isinstance(content, Exception) and not self._view.reads_raw:
+        if isinstance(content, Exception):
             return content
         try:
             return self._view.changes(content, event)
@@ -355,7 +360,7 @@ class ProjectionRunner:
                     after=position - 1, up_to=position, limit=1
                 )
             ]
-            decoded = await self._decoder.decode_all(events)
+            decoded = await self._decode(events)
             others = self._parked_streams[generation] - {stream_id}
             await self._take(connection, Step(generation, events, decoded, live=True), others)
         await self._load_parked(connection, generation)

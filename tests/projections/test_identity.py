@@ -8,7 +8,6 @@ from commands.bus import Context
 from commands.identity import EndSession, RefreshSession, SignedIn, SignIn
 from commands.work import NOBODY
 from domain.kernel.events import ERASED
-from infrastructure.event_store.codec import JsonCodec
 from projections.identity import SESSIONS, USERS
 from tests.projections.asking import digest, rebuild
 from tests.wiring import PASSWORD, Installation
@@ -61,10 +60,7 @@ async def test_a_rebuild_after_an_erasure_shows_nothing_of_the_person(
     anna = await installation.register("anna")
     await installation.register("bert")
     await installation.as_admin("DELETE FROM subject_keys WHERE subject = %s", anna.user_id)
-    installation.vault = installation.another_vault()
-    installation.codec = JsonCodec(
-        installation.codec._types, installation.codec._upcasters, installation.vault
-    )
+    installation.codec = installation.fresh_codec()
     installation.start_views([USERS])
     rows = {row["id"]: row for row in await installation.rows(USERS)}
     assert (rows[anna.user_id]["username"], rows[anna.user_id]["email"]) == (ERASED, ERASED)
