@@ -107,8 +107,13 @@ async def test_processes_converge_after_a_kill_at_every_step(tmp_path: Path) -> 
         place = tmp_path / step
         driver = ProcessDriver(place / "replicas", catalogue())
         place.mkdir()
-        async with slots:
-            await kill_at(step, "process", str(place / "replicas"), place / "wishes.json", driver)
+        try:
+            async with slots:
+                await kill_at(
+                    step, "process", str(place / "replicas"), place / "wishes.json", driver
+                )
+        finally:
+            await driver.clear()
         assert list((place / "replicas").iterdir()) == []
         assert _processes_below(place) == []
 
