@@ -1,6 +1,5 @@
 """The provisioner's wiring: which driver, what is wanted, where reports and log lines go."""
 
-import asyncio
 from collections.abc import Sequence
 
 import psycopg
@@ -41,7 +40,7 @@ async def provision(core: Core) -> None:
     worker = Provisioner(driver, desired, BusReports(bus), collector)
     structlog.get_logger().info("provisioner started", driver=driver.name)
     try:
-        await asyncio.gather(worker.run(), collector.run())
+        await worker.run()
     finally:
         await desired.close()
         await driver.close()

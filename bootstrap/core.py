@@ -159,4 +159,5 @@ async def _hold_and_work(
 async def pause(stop: asyncio.Event, seconds: float) -> None:
     """Wait, but not longer than until told to stop."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()

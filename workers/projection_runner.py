@@ -112,7 +112,8 @@ class ProjectionRunner:
                 FAILURES.labels(self._view.name).inc()
                 log.warning("view interrupted", view=self._view.name, error=str(error))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await stop.wait()
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
     async def _run_once(self, stop: asyncio.Event) -> None:

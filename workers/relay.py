@@ -387,4 +387,5 @@ def _by_place(text: str) -> Mapping[Place, int]:
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
     """Sleep, but not past the call to stop."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()

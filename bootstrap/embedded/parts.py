@@ -300,7 +300,8 @@ class Part:
 
     async def _stopped_within(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _log_tail(self) -> str:
         """Return the last lines it wrote since the supervisor started."""
