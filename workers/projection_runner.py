@@ -247,8 +247,26 @@ class ProjectionRunner:
         return parked
 
     async def _fold_and_save(self, connection: Connection, step: Step, stopped: set[str]) -> Parked:
+        meanings = [
+            self._changes(event, content)
+            for event, content in zip(step.events, step.decoded, strict=True)
+        ]
+        concerned = any(meanings) or any(event.stream_id in stopped for event in step.events)
+        if not concerned and len(step.after) == 1:
+            # Most events are not about this view: one statement moves it on.
+            await tables.save(
+                connection,
+                self._view,
+                step.generation,
+                rows=[],
+                gone=[],
+                before=step.before,
+                after=step.after,
+                live=step.live,
+            )
+            return []
         async with connection.transaction():
-            folded = await self._fold(connection, step, stopped)
+            folded = await self._fold(connection, step, meanings, stopped)
             await self._park(connection, step.generation, folded.parked)
             await tables.save(
                 connection,
@@ -262,11 +280,13 @@ class ProjectionRunner:
             )
         return folded.parked
 
-    async def _fold(self, connection: Connection, step: Step, stopped: set[str]) -> Folded:
-        meanings = [
-            self._changes(event, content)
-            for event, content in zip(step.events, step.decoded, strict=True)
-        ]
+    async def _fold(
+        self,
+        connection: Connection,
+        step: Step,
+        meanings: Sequence[Sequence[Change] | Exception],
+        stopped: set[str],
+    ) -> Folded:
         keys = {key for meaning in meanings if isinstance(meaning, Sequence) for key, _ in meaning}
         rows: dict[Key, Any] = {
             **await tables.load_rows(connection, self._view, step.generation, list(keys))
