@@ -6,7 +6,6 @@ also looks into the log itself. It ends with exit code 1 when any two readers di
 
 import asyncio
 import json
-import os
 import shutil
 import socket
 import tempfile
@@ -23,7 +22,7 @@ from bootstrap.core import open_core
 from bootstrap.embedded.home import Home
 from bootstrap.embedded.supervisor import Supervisor, stop_on_signals
 from bootstrap.platform import start_platform, stop_platform
-from bootstrap.settings import Settings
+from bootstrap.settings import Settings, given
 from bootstrap.up import MENDABLE, tell, where_to_go
 from domain.metering.events import RequestsServed
 from domain.metering.values import decode_frame
@@ -62,7 +61,7 @@ class Tally:
 
 def run_demo(settings: Settings, *, keep: bool) -> int:
     """Run it in a home of its own; return the exit code."""
-    base = Path(os.environ.get("TALLYPORT_HOME") or tempfile.gettempdir()).expanduser()
+    base = Path(given().get("TALLYPORT_HOME") or tempfile.gettempdir()).expanduser()
     base.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="tallyport-demo-", dir=base))
     try:
@@ -397,8 +396,6 @@ def _on_free_ports(settings: Settings) -> Settings:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         api_port, gateway_port = one.getsockname()[1], other.getsockname()[1]
-    os.environ["TALLYPORT_API_PORT"] = str(api_port)
-    os.environ["TALLYPORT_GATEWAY_PORT"] = str(gateway_port)
     return replace(
         settings,
         api=replace(settings.api, port=api_port),

@@ -167,12 +167,8 @@ def _say(operation: Callable[..., Awaitable[str]], *arguments: str) -> None:
 
 
 def _load(kafka: str | None) -> Settings:
-    import os  # noqa: PLC0415 - only to hand the option to the one reader of the environment
-
-    environment = dict(os.environ)
-    if kafka is not None:
-        environment["TALLYPORT_KAFKA"] = kafka
-    settings = settings_module.load(environment)
+    overrides = {} if kafka is None else {"TALLYPORT_KAFKA": kafka}
+    settings = settings_module.load(overrides=overrides)
     _configure(settings, "up")
     return settings
 

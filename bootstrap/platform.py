@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import os
 import secrets
 import sys
 import urllib.request
@@ -44,7 +43,7 @@ async def start_platform(
     """Start everything and return when it is ready, with the settings that are in force."""
     embedded = servers(home, kafka=settings.parts.kafka == "embedded")
     environment = environment_of_parts(home, settings, embedded)
-    in_force = settings_module.load({**os.environ, **environment})
+    in_force = settings_module.load(overrides=environment)
     await supervisor.start(wanted_servers(settings, embedded), progress, stop_event=stop)
     if stop.is_set():
         return in_force
@@ -79,6 +78,8 @@ def environment_of_parts(
     parts = settings.parts
     environment = {
         "TALLYPORT_HOME": str(home.root),
+        "TALLYPORT_API_PORT": str(settings.api.port),
+        "TALLYPORT_GATEWAY_PORT": str(settings.gateway.port),
         "TALLYPORT_KAFKA": embedded.kafka_bootstrap or parts.kafka,
     }
     if not parts.database_url:
@@ -103,7 +104,7 @@ def process_specs(
     home: Home, settings: Settings, environment: Mapping[str, str], *, beside: tuple[str, ...]
 ) -> list[ProcessSpec]:
     """Return HAProxy and every process of ours; they end before the servers they stand beside."""
-    env = {**environment_for_python(), **_inherited(), **environment}
+    env = {**environment_for_python(), **settings_module.given(), **environment}
     health: dict[str, Callable[[], bool]] = {
         "api": lambda: _answers(f"http://127.0.0.1:{settings.api.port}/health/ready"),
         "haproxy": (home.root / "gateway" / "run" / "master.sock").exists,
@@ -153,13 +154,6 @@ def signing_key_file(home: Home) -> Path:
         )
         write_private(path, pem.decode(), replace=False)
     return path
-
-
-def _inherited() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name.startswith("TALLYPORT_")}
-    if "DOCKER_HOST" in os.environ:
-        kept["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
-    return kept
 
 
 def _answers(url: str) -> bool:
