@@ -1,4 +1,4 @@
-"""`tallyport`: the one command. Operators' commands are here; users' are in `cli/`."""
+"""`tallyport`: the one command, for operators: start, migrate, rebuild, look after."""
 
 import asyncio
 import sys

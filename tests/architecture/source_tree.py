@@ -16,7 +16,6 @@ PACKAGES = (
     "api",
     "infrastructure",
     "bootstrap",
-    "cli",
 )
 
 

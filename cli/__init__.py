@@ -1,1 +1,0 @@
-"""The command line: an HTTP client of the API, and nothing more."""
