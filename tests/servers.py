@@ -17,6 +17,7 @@ import psycopg
 from bootstrap.embedded.wheels import folder_of
 
 NOBODY = 65534
+MEMORY_BYTES_MIN = 2 * 1024**3
 APPLICATION_ROLE = "tallyport_app"
 
 
@@ -36,7 +37,11 @@ class PostgresServer:
 
     def __init__(self, schemas: Sequence[str], *, durable: bool = False) -> None:
         self.port = free_port()
-        self._data = Path(tempfile.mkdtemp(prefix="tallyport-tests-postgres-"))
+        self._data = Path(
+            tempfile.mkdtemp(
+                prefix="tallyport-tests-postgres-", dir=None if durable else _memory_folder()
+            )
+        )
         # PostgreSQL refuses to run as root.
         self._as: dict[str, object] = (
             {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
@@ -104,6 +109,13 @@ class PostgresServer:
             cwd=self._data,
             **self._as,  # type: ignore[call-overload]
         )
+
+
+def _memory_folder() -> Path | None:
+    """Return a folder in memory, if there is plenty: databases are made ten times as fast."""
+    folder = Path("/dev/shm")
+    enough = folder.is_dir() and shutil.disk_usage(folder).free > MEMORY_BYTES_MIN
+    return folder if enough else None
 
 
 class ValkeyServer:
