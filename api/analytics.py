@@ -5,19 +5,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import Field
-from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import respond
 from api.guard import GuardedRoute
 from api.moments import SpanQuery, span
 from api.openapi import refusals
-from api.requests import MinPosition, Read, parse_position
+from api.requests import Read, reading
 from api.schemas import Output, Text
 from projections.analytics import NAME
 from projections.analytics.queries import Totals as Counted
 
-router = APIRouter(route_class=GuardedRoute, prefix="/analytics", tags=["Analytics"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1/analytics", tags=["Analytics"])
 
 SPAN_DEFAULT = timedelta(days=1)
 
@@ -74,15 +73,12 @@ class Overview(Output):
 
 @router.get("/overview", response_model=Overview, responses=refusals(401, 403))
 async def overview(
-    request: Request, query: Annotated[OverviewQuery, Query()], position: MinPosition = None
+    query: Annotated[OverviewQuery, Query()], read: Annotated[Read, reading(NAME)]
 ) -> Response:
     """Show the last day, or another span, in numbers."""
-    read = Read(request)
     read.must_hold("analytics:read")
     now = read.services.clock()
     asked = span(query, now=now, start=now - SPAN_DEFAULT)
-    if position is not None and parse_position(position) > 0:
-        await read.wait(parse_position(position), [NAME])
     found = await read.services.analytics.overview(
         read.team_ids[0],
         asked.start,

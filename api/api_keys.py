@@ -19,7 +19,7 @@ from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
 from projections.api_keys import KEY_LISTING, UsedKey, key_by_id, list_keys
 
-router = APIRouter(route_class=GuardedRoute, prefix="/api-keys", tags=["API keys"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1/api-keys", tags=["API keys"])
 
 KEY_VIEWS = ("api_keys",)
 KeyId = Annotated[str, identifier("key")]

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,9 +27,11 @@ ROUTERS = (
     analytics.router,
     usage.router,
     audit.router,
+    # Without the prefix /v1:
+    identity.token_router,
+    health.router,
+    pages.router,
 )
-"""Everything under `/v1`."""
-UNPREFIXED = (identity.token_router, health.router, pages.router)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -45,11 +47,7 @@ def create_app(services: Services) -> FastAPI:
     doorkeeper = Doorkeeper(services)
     app.state.services = services
     app.state.doorkeeper = doorkeeper
-    under_v1 = APIRouter(prefix="/v1", redirect_slashes=False)
     for router in ROUTERS:
-        under_v1.include_router(router)
-    app.include_router(under_v1)
-    for router in UNPREFIXED:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _refused)

@@ -18,7 +18,7 @@ from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
 from projections.audit import AUDIT_LISTING, AuditRow, Sought, history, list_audit
 
-router = APIRouter(route_class=GuardedRoute, tags=["Audit"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Audit"])
 
 RESOURCES = ("dpl", "key", "usr", "ses")
 Reading = Annotated[Read, reading("audit")]

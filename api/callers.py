@@ -20,10 +20,10 @@ from domain.api_keys.values import looks_like_key
 from infrastructure.tokens import InvalidToken
 from projections.api_keys import key_by_hash
 from projections.identity import SignedIn, session_by_id
+from projections.reading import Sharing
 
 REMEMBERED_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
-CATCH_UP_SECONDS = 2.0
 
 Value = TypeVar("Value")
 
@@ -53,6 +53,8 @@ class Doorkeeper:
         self._services = services
         self._sessions: Remembered[SignedIn] = Remembered()
         self._keys: Remembered[Caller] = Remembered()
+        self._asked_sessions: Sharing[SignedIn] = Sharing()
+        self._asked_keys: Sharing[Caller] = Sharing()
 
     async def caller_of(self, headers: Headers) -> Caller | None:
         """Return who sent these headers, None for nobody; raises `InvalidCredentials`."""
@@ -72,6 +74,9 @@ class Doorkeeper:
         known = self._keys.get(secret_hash)
         if known is not None:
             return known
+        return await self._asked_keys.ask(secret_hash, lambda: self._key(secret_hash))
+
+    async def _key(self, secret_hash: str) -> Caller:
         row = await key_by_hash(self._services.views, secret_hash)
         if row is None:
             await self._catch_up("api_keys")
@@ -94,8 +99,9 @@ class Doorkeeper:
             raise InvalidCredentials from error
         session = self._sessions.get(token.session_id)
         if session is None:
-            session = await self._session(token.session_id)
-            self._sessions.put(token.session_id, session)
+            session = await self._asked_sessions.ask(
+                token.session_id, lambda: self._session(token.session_id)
+            )
         if session.ended or session.expires_at <= now or session.user_id != token.user_id:
             raise InvalidCredentials
         return Caller(
@@ -111,6 +117,7 @@ class Doorkeeper:
             session = await session_by_id(views, session_id)
         if session is None:
             raise InvalidCredentials
+        self._sessions.put(session_id, session)
         return session
 
     async def _catch_up(self, *views: str) -> None:
@@ -120,7 +127,9 @@ class Doorkeeper:
         """
         position = await self._services.log.last_position()
         for view in views:
-            await self._services.views.wait_for(view, position, timeout_seconds=CATCH_UP_SECONDS)
+            await self._services.views.wait_for(
+                view, position, timeout_seconds=self._services.options.wait_seconds_max
+            )
 
 
 class Remembered(Generic[Value]):

@@ -10,7 +10,6 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.answers import Answer, answer, respond
-from api.callers import CATCH_UP_SECONDS
 from api.errors import Detail, InvalidValue, Problem, problem_body
 from api.guard import FORM, OPEN_TO_ALL, GuardedRoute
 from api.openapi import refusals, token_form
@@ -32,7 +31,7 @@ from projections.deployments import count_deployments
 from projections.identity import user_by_id
 from projections.reading import ViewBehind
 
-router = APIRouter(route_class=GuardedRoute, tags=["Identity"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Identity"])
 token_router = APIRouter(route_class=GuardedRoute, tags=["Identity"])
 
 FORM_FIELDS = {"grant_type", "username", "password", "scope", "client_id", "client_secret"}
@@ -194,7 +193,9 @@ async def logout(write: Writing) -> Response:
     )
     position = int(done.headers["X-Tallyport-Position"])
     with contextlib.suppress(ViewBehind):  # it has happened, also when the view is late
-        await write.views.wait_for("sessions", position, timeout_seconds=CATCH_UP_SECONDS)
+        await write.views.wait_for(
+            "sessions", position, timeout_seconds=write.options.wait_seconds_max
+        )
     write.doorkeeper.forget_session(session_id)
     return done.response()
 

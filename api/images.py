@@ -11,7 +11,7 @@ from api.openapi import refusals
 from api.requests import Read, reading
 from api.schemas import Output
 
-router = APIRouter(route_class=GuardedRoute, tags=["Deployments"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Deployments"])
 
 
 class Image(Output):

@@ -33,13 +33,14 @@ class Rates:
     async def count(self, method: str, path: str, who: str) -> "Counted":
         """Count a request. Probes, metrics and documentation are shown their limit, not counted."""
         rate = self._rate_of(method, path)
+        free = not path.startswith("/v1/") and path != "/token"
         standing = await self._counters.count(
             f"{rate.name}:{who}",
             limit=rate.limit,
             window_seconds=WINDOW_SECONDS,
-            cost=1 if path.startswith("/v1/") or path == "/token" else 0,
+            cost=0 if free else 1,
         )
-        return Counted(rate, standing)
+        return Counted(rate, standing, free)
 
     def _rate_of(self, method: str, path: str) -> Rate:
         if path.startswith("/v1/auth/") or path == "/token":
@@ -57,10 +58,12 @@ class Counted:
 
     rate: Rate
     standing: Standing
+    free: bool
+    """Shown, but never refused."""
 
     def must_be_within(self) -> None:
         """Refuse what is over the limit."""
-        if not self.standing.allowed:
+        if not self.free and not self.standing.allowed:
             raise TooManyRequests(
                 f"At most {self.rate.limit} requests of this kind per minute.",
                 headers={"Retry-After": str(max(1, math.ceil(self.standing.reset_seconds)))},

@@ -16,7 +16,7 @@ from api.requests import Read, reading
 from api.schemas import Amount, Output
 from projections.usage import Used, used_by
 
-router = APIRouter(route_class=GuardedRoute, tags=["Usage and billing"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Usage and billing"])
 
 MILLION = 1_000_000
 HOUR = timedelta(hours=1)

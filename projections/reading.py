@@ -6,7 +6,7 @@ One connection listens for the whole process; each projection runner says how fa
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, LiteralString, TypeVar
 
@@ -24,6 +24,7 @@ from projections.tables import CHANNEL
 from projections.view import View
 
 RowType = TypeVar("RowType", bound=msgspec.Struct)
+Result = TypeVar("Result")
 
 Query = LiteralString | sql.Composed | sql.SQL
 
@@ -76,6 +77,28 @@ class Page(msgspec.Struct, Generic[RowType], frozen=True, kw_only=True):
     """Sort value and id of the last row, when more rows follow."""
 
 
+class Sharing(Generic[Result]):
+    """Who asks what is being asked already gets the same answer: a crowd costs one question."""
+
+    def __init__(self) -> None:
+        self._asked: dict[Hashable, asyncio.Task[Result]] = {}
+
+    async def ask(
+        self, key: Hashable, question: Callable[[], Coroutine[Any, Any, Result]]
+    ) -> Result:
+        """Return the answer; whoever stops waiting does not stop the question for the others."""
+        task = self._asked.get(key)
+        if task is None:
+            task = self._asked[key] = asyncio.create_task(question())
+            task.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(task)
+
+    def _forget(self, key: Hashable, done: asyncio.Task[Result]) -> None:
+        del self._asked[key]
+        if not done.cancelled():
+            done.exception()  # whoever still waits hears of it; nobody else has to
+
+
 class Reader:
     """Asks the views. One per process; `run` keeps the one listening connection."""
 
@@ -93,6 +116,7 @@ class Reader:
         self._partitions = {view.name: partitions_of(view.topic) for view in views}
         self._partitions[analytics.NAME] = partitions_of(Topic.REQUESTS)
         self._reached: dict[str, int] = {}
+        self._positions: Sharing[int] = Sharing()
         self._news = asyncio.Condition()
 
     async def rows(self, kind: type[RowType], query: Query, *parameters: object) -> list[RowType]:
@@ -175,10 +199,13 @@ class Reader:
             return
         try:
             async with asyncio.timeout(timeout_seconds):
-                while await self.position(view) < position:
+                while await self._shared_position(view) < position:
                     await self._wait_for_news(view, position)
         except TimeoutError:
             raise ViewBehind(view=view, position=position) from None
+
+    async def _shared_position(self, view: str) -> int:
+        return await self._positions.ask(view, lambda: self.position(view))
 
     async def standings(self) -> Sequence[Standing]:
         """Return how far each view is and how many events are parked for it."""
@@ -203,7 +230,8 @@ class Reader:
             except (psycopg.Error, OSError) as error:
                 log.warning("not listening to views", error=str(error))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
+                    async with asyncio.timeout(RECONNECT_SECONDS):
+                        await stop.wait()
 
     async def _listen(self, stop: asyncio.Event) -> None:
         connection: psycopg.AsyncConnection[TupleRow]
@@ -234,7 +262,8 @@ class Reader:
             if self._reached.get(view, 0) >= position:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._news.wait()
 
 
 def _text(row: msgspec.Struct, column: str) -> str:

@@ -55,7 +55,7 @@ from projections.deployments import (
     list_deployments,
 )
 
-router = APIRouter(route_class=GuardedRoute, prefix="/deployments", tags=["Deployments"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1/deployments", tags=["Deployments"])
 
 DELETION_POLL_SECONDS = 0.1
 ACCEPTED = 202

@@ -11,6 +11,8 @@ from collections import OrderedDict
 import structlog
 from prometheus_client import Counter
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from infrastructure.counters import Standing
@@ -63,6 +65,7 @@ class RedisCounters:
             timeout=queue_timeout_seconds,  # a crowd of ours is not a server that is away
             socket_timeout=answer_timeout_seconds,
             socket_connect_timeout=answer_timeout_seconds,
+            retry=Retry(NoBackoff(), retries=1),  # a connection of before a restart
         )
         self._redis = Redis(connection_pool=self._pool)
         self._script = self._redis.register_script(SCRIPT)

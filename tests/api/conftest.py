@@ -43,7 +43,7 @@ OPTIONS = Options(
     rate_deployments=PLENTY,
     rate_reads=PLENTY,
     rate_logs=PLENTY,
-    wait_seconds_max=2.0,
+    wait_seconds_max=20.0,
     deletion_wait_seconds=0.3,
 )
 

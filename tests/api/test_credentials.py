@@ -170,11 +170,11 @@ async def test_a_key_that_is_not_exactly_right_is_refused(api: Api) -> None:
         assert is_problem(await api.client.get(path, headers=headers), 401)
 
 
-@pytest.mark.parametrize("name", ["api_key", "apikey", "token", "access_token", "key", "X-API-Key"])
-async def test_credentials_in_the_address_are_refused(api: Api, name: str) -> None:
+async def test_credentials_in_the_address_are_refused(api: Api) -> None:
     anna = await api.join()
-    answer = await anna.ask("GET", f"/v1/images?x=1&{name}=tp_live_0")
-    assert is_problem(answer, 400)
+    for name in ("api_key", "apikey", "token", "access_token", "key", "X-API-Key"):
+        answer = await anna.ask("GET", f"/v1/images?x=1&{name}=tp_live_0")
+        assert is_problem(answer, 400), name
 
 
 async def test_a_key_works_at_once_and_no_more_a_second_after_its_revocation(api: Api) -> None:

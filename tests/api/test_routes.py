@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.api.conftest import Api, Body, Visitor
 from tests.wiring import PASSWORD
@@ -273,16 +272,16 @@ async def test_ids_of_another_team_in_a_body_are_as_good_as_missing(api: Api) ->
         assert is_problem(await berta.post("/v1/api-keys", key), 404)
 
 
-@pytest.mark.parametrize("forged", ["role", "team_id", "isAdmin", "ownerId", "createdAt", "id"])
-async def test_a_field_that_nobody_knows_is_refused(api: Api, forged: str) -> None:
+async def test_a_field_that_nobody_knows_is_refused(api: Api) -> None:
     anna = await api.join()
     for row in TABLE:
         if row.body is None:
             continue
         path = await url_of(row, anna)
-        answer = await anna.ask(row.method, path, {**row.body, forged: "x"})
-        assert is_problem(answer, 422), row.name
-        assert forged in {detail["field"] for detail in answer.json()["error"]["details"]}
+        for forged in ("role", "team_id", "isAdmin", "ownerId", "createdAt", "id", "version"):
+            answer = await anna.ask(row.method, path, {**row.body, forged: "x"})
+            assert is_problem(answer, 422), row.name
+            assert forged in {detail["field"] for detail in answer.json()["error"]["details"]}
 
 
 async def test_a_value_that_cannot_be_accepted_is_422_and_named(api: Api) -> None:
@@ -304,7 +303,7 @@ async def test_a_parameter_that_nobody_knows_is_refused(api: Api) -> None:
     for row in TABLE:
         if row.query:
             path = await url_of(row, anna)
-            assert is_problem(await anna.get(f"{path}?colour=blue"), 422), row.name
+            assert is_problem(await anna.ask("GET", f"{path}?colour=blue"), 422), row.name
 
 
 async def test_a_body_that_only_hurts_is_refused_by_every_route(api: Api) -> None:

@@ -1,0 +1,256 @@
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from domain.deployments.values import ReplicaPhase
+from infrastructure.clickhouse.client import ClickHouseClient
+from projections.analytics.logs import ClickHouseLogSink
+from tests.api.conftest import Api
+from tests.api.test_routes import is_problem
+
+
+class LogRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A line as the collector hands it over."""
+
+    team_id: str
+    deployment_id: str
+    replica_id: str
+    timestamp_ns: int
+    ordinal: int
+    source: str
+    level: str
+    message: str
+
+
+READY, STARTING, UNHEALTHY = ReplicaPhase.READY, ReplicaPhase.STARTING, ReplicaPhase.UNHEALTHY
+
+
+async def test_a_deployment_is_answered_as_the_contract_says(api: Api) -> None:
+    anna = await api.join()
+    wish = {
+        "appName": "shop",
+        "image": "ghcr.io/anna/shop:1.2",
+        "port": 8080,
+        "replicas": 2,
+        "envVars": {"GREETING": "a canary secret", "DEBUG": "1"},
+        "resources": {"cpu": "100m", "memory": "128Mi"},
+        "healthCheck": {"path": "/health", "periodSeconds": 7},
+        "registryAuth": {"username": "anna", "password": "another canary"},
+        "visibility": "public",
+        "teamId": anna.account["teamId"],
+    }
+    answer = await anna.post("/v1/deployments", wish)
+    made = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/v1/deployments/{made['id']}"
+    assert {key: made[key] for key in ("appName", "image", "status", "url")} == {
+        "appName": "shop",
+        "image": "ghcr.io/anna/shop:1.2",
+        "status": "pending",
+        "url": "http://shop.apps.localhost:8080",
+    }
+    assert made["message"]
+    assert re.fullmatch(r"dpl-[0-9a-z]{10}", made["id"])
+
+    shown = (await anna.get(f"/v1/deployments/{made['id']}")).json()
+    assert shown["envVars"] == {"DEBUG": "********", "GREETING": "********"}
+    assert shown["resources"] == {"cpu": "100m", "memory": "128Mi"}
+    assert shown["healthCheck"]["path"] == "/health"
+    assert shown["healthCheck"]["periodSeconds"] == 7
+    assert (shown["port"], shown["replicas"], shown["visibility"]) == (8080, 2, "public")
+    assert shown["deployedAt"] is None
+    everything = [
+        (await anna.get(path)).text
+        for path in ("/v1/audit", f"/v1/history/{made['id']}", "/v1/deployments")
+    ]
+    assert "canary" not in str(shown) + str(everything)
+
+
+async def test_a_name_belongs_to_one_deployment_until_it_is_gone(api: Api) -> None:
+    anna, berta = await api.join("anna"), await api.join("berta")
+    deployment_id = await anna.deploy("shop")
+    wish = {"appName": "shop", "image": "tallyport/echo", "port": 8080}
+    taken = await berta.post("/v1/deployments", wish)
+    assert is_problem(taken, 409)
+    assert taken.json()["error"]["code"] == "app_name_taken"
+
+    going = await anna.ask("DELETE", f"/v1/deployments/{deployment_id}")
+    assert going.status_code == 202
+    assert (await anna.get(f"/v1/deployments/{deployment_id}")).json()["status"] == "deleting"
+    await api.report(deployment_id)
+    assert (await berta.post("/v1/deployments", wish)).status_code == 201
+
+
+async def test_a_deletion_is_answered_when_nothing_is_left(api: Api) -> None:
+    patient = api.another(deletion_wait_seconds=20.0)
+    anna = await api.join()
+    deployment_id = await anna.deploy()
+    await api.report(deployment_id, READY)
+    path = f"/v1/deployments/{deployment_id}"
+    deleting = asyncio.create_task(patient.client.delete(path, headers=anna.headers))
+    while (await anna.ask("GET", path)).json().get("status") != "deleting":  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    assert not deleting.done()
+    await api.report(deployment_id)
+
+    answer = await deleting
+    assert answer.status_code == 200
+    assert answer.json() == {"message": "Deployment deleted successfully"}
+    assert is_problem(await anna.ask("GET", path), 404)
+    assert is_problem(await anna.ask("DELETE", path), 404)
+    assert len((await anna.get(f"/v1/history/{deployment_id}")).json()["events"]) > 3
+    await patient.close()
+
+
+async def test_it_is_scaled_stopped_and_started_in_the_contracts_words(api: Api) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy()
+    path = f"/v1/deployments/{deployment_id}"
+    await api.report(deployment_id, READY)
+
+    scaled = (await anna.ask("PATCH", f"{path}/scale", {"replicas": 3})).json()
+    assert (scaled["id"], scaled["replicas"], scaled["status"]) == (deployment_id, 3, "scaling")
+    await api.report(deployment_id, READY, READY, READY)
+    stopped = (await anna.post(f"{path}/stop")).json()
+    assert (stopped["id"], stopped["status"]) == (deployment_id, "stopping")
+    assert is_problem(await anna.ask("PATCH", f"{path}/scale", {"replicas": 1}), 422)
+    await api.report(deployment_id)
+    assert (await anna.get(path)).json()["status"] in {"stopping", "stopped"}
+    started = (await anna.post(f"{path}/start")).json()
+    assert (started["id"], started["status"]) == (deployment_id, "starting")
+    assert all(each["message"] for each in (scaled, stopped, started))
+
+
+async def test_no_more_replicas_than_the_quota_and_only_whole_ones(api: Api) -> None:
+    anna = await api.join()
+    path = f"/v1/deployments/{await anna.deploy()}/scale"
+    wrong: list[object] = [21, 10**9, -1, 1.5, "1e3", "3", True, None, [], 10**30]
+    for replicas in wrong:
+        assert is_problem(await anna.ask("PATCH", path, {"replicas": replicas}), 422), replicas
+    assert (await anna.ask("PATCH", path, {"replicas": 20})).status_code == 200
+
+
+async def test_status_tells_what_the_containers_are(api: Api) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy(replicas=2)
+    path = f"/v1/deployments/{deployment_id}/status"
+
+    async def status() -> tuple[str, str, int]:
+        await api.installation.caught_up()
+        shown = (await anna.get(path)).json()
+        assert set(shown["replicas"]) == {"desired", "ready", "available"}
+        assert shown["replicas"]["desired"] == 2
+        assert re.fullmatch(r"(\d+h )?(\d+m )?\d+s", shown["uptime"])
+        return shown["status"], shown["health"], shown["replicas"]["ready"]
+
+    assert await status() == ("pending", "starting", 0)
+    await api.report(deployment_id, STARTING, STARTING)
+    assert await status() == ("pending", "starting", 0)
+    await api.report(deployment_id, READY, READY)
+    assert await status() == ("running", "healthy", 2)
+    await api.report(deployment_id, READY, UNHEALTHY)
+    assert (await status())[1:] == ("degraded", 1)
+    shown = (await anna.get(path)).json()
+    assert shown["lastHealthCheck"]
+    assert shown["restartCount"] == 0
+
+
+async def test_a_list_is_narrowed_by_status(api: Api) -> None:
+    anna = await api.join()
+    first, second = await anna.deploy("first"), await anna.deploy("second")
+    await api.report(first, READY)
+    await api.installation.caught_up()
+    for status, expected in (("running", [first]), ("pending", [second]), ("failed", [])):
+        listed = (await anna.get(f"/v1/deployments?status={status}")).json()
+        assert [each["id"] for each in listed["deployments"]] == expected
+        assert listed["pagination"]["total"] == len(expected)
+    assert is_problem(await anna.get("/v1/deployments?status=nice"), 422)
+
+
+async def test_a_change_is_made_only_to_the_version_that_was_read(api: Api) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy()
+    path = f"/v1/deployments/{deployment_id}"
+    tag = (await anna.get(path)).headers["etag"]
+    changed = await anna.ask("PATCH", f"{path}/scale", {"replicas": 2}, If_Match=tag)
+    assert changed.status_code == 200
+    await anna.get(path)
+    for method, url, body in (
+        ("PATCH", f"{path}/scale", {"replicas": 3}),
+        ("POST", f"{path}/stop", None),
+        ("POST", f"{path}/start", None),
+        ("DELETE", path, None),
+    ):
+        assert is_problem(await anna.ask(method, url, body, If_Match=tag), 412), url
+    assert (await anna.post(f"{path}/stop", If_Match="*")).status_code == 200
+
+
+async def test_it_is_shown_as_it_was_at_a_time_or_position(api: Api) -> None:
+    anna, berta = await api.join("anna"), await api.join("berta")
+    deployment_id = await anna.deploy()
+    path = f"/v1/deployments/{deployment_id}"
+    then = anna.position
+    await asyncio.sleep(0.01)
+    moment = datetime.now(UTC).isoformat()
+    await anna.ask("PATCH", f"{path}/scale", {"replicas": 5})
+    assert (await anna.get(path)).json()["replicas"] == 5
+
+    for as_of in (then, moment, moment.replace("+00:00", "Z"), moment.replace("+", "%2B")):
+        shown = await anna.get(f"{path}?asOf={as_of}")
+        assert shown.status_code == 200, shown.text
+        assert (shown.json()["replicas"], shown.json()["status"]) == (1, "pending")
+    before = (datetime.now(UTC) - timedelta(days=1)).isoformat().replace("+00:00", "Z")
+    assert is_problem(await anna.get(f"{path}?asOf={before}"), 404)
+    assert is_problem(await anna.get(f"{path}?asOf=0"), 404)
+    assert is_problem(await berta.get(f"{path}?asOf={then}"), 404)
+    for wrong in ("yesterday", "9" * 19, "-1", "2026-01-01", "%00", "9999-12-31T23:59:59-23:59"):
+        assert is_problem(await anna.get(f"{path}?asOf={wrong}"), 422), wrong
+
+
+async def test_logs_are_the_newest_lines_oldest_first(
+    api: Api, clickhouse: ClickHouseClient
+) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy()
+    began = datetime.now(UTC).replace(microsecond=0)
+    await ClickHouseLogSink(clickhouse).write(
+        [
+            LogRow(
+                team_id=anna.account["teamId"],
+                deployment_id=deployment_id,
+                replica_id=f"{deployment_id}-1-1",
+                timestamp_ns=int(began.timestamp() + number) * 10**9,
+                ordinal=0,
+                source="stderr" if number == 3 else "stdout",
+                level="error" if number == 3 else "",
+                message=f"line {number} <script>",
+            )
+            for number in range(5)
+        ]
+    )
+    path = f"/v1/deployments/{deployment_id}/logs"
+
+    async def lines(query: str) -> list[str]:
+        answer = await anna.get(f"{path}?{query}")
+        assert answer.status_code == 200, answer.text
+        return [line["message"].split()[1] for line in answer.json()["logs"]]
+
+    assert await lines("") == ["0", "1", "2", "3", "4"]
+    assert await lines("tail=2") == ["3", "4"]
+    assert await lines("search=LINE%203") == ["3"]
+    since = (began + timedelta(seconds=2)).isoformat().replace("+00:00", "Z")
+    assert await lines(f"since={since}") == ["2", "3", "4"]
+    assert await lines(f"until={since}") == ["0", "1"]
+    shown = (await anna.get(f"{path}?search=line%203")).json()["logs"][0]
+    assert (shown["source"], shown["level"]) == ("stderr", "error")
+    assert shown["timestamp"].endswith("Z")
+    for wrong in ("follow=true", "tail=0", "tail=5001", "since=now", "search=%00"):
+        assert is_problem(await anna.get(f"{path}?{wrong}"), 422), wrong
+
+
+async def test_the_predefined_images_are_listed(api: Api) -> None:
+    anna = await api.join()
+    [echo] = (await anna.get("/v1/images")).json()["images"]
+    assert (echo["image"], echo["port"], echo["healthPath"]) == ("tallyport/echo", 8080, "/health")
