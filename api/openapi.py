@@ -152,8 +152,11 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
                 "description": "Repeated within a day, the request has one effect and one answer.",
             }
         )
-    for response in responses.values():
-        response["headers"] = {name: dict(header) for name, header in HEADERS.items()}
+    for status, response in responses.items():
+        own = HEADERS_OF_STATUS.get(status, {})
+        if method != "get" and status < "300":
+            own = HEADERS_OF_WRITES
+        response["headers"] = {name: dict(each) for name, each in {**HEADERS, **own}.items()}
 
 
 HEADERS: dict[str, dict[str, Any]] = {
@@ -163,4 +166,19 @@ HEADERS: dict[str, dict[str, Any]] = {
     "X-RateLimit-Reset": {"schema": {"type": "integer"}, "description": "Unix seconds"},
     "RateLimit": {"schema": {"type": "string"}},
     "RateLimit-Policy": {"schema": {"type": "string"}},
+}
+HEADERS_OF_WRITES: dict[str, dict[str, Any]] = {
+    "X-Tallyport-Position": {
+        "schema": {"type": "integer"},
+        "description": "Position of the log that includes what was written",
+    },
+    "Idempotency-Replayed": {
+        "schema": {"type": "string", "enum": ["true"]},
+        "description": "This is the answer that the same request got before",
+    },
+}
+HEADERS_OF_STATUS: dict[str, dict[str, dict[str, Any]]] = {
+    "401": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    "429": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
+    "503": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
 }

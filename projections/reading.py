@@ -190,7 +190,7 @@ class Reader:
             self._partitions[view],
             view,
         )
-        self._reached[view] = max(reached, self._reached.get(view, 0))
+        self._reached[view] = reached
         return reached
 
     async def wait_for(self, view: str, position: int, *, timeout_seconds: float) -> None:
@@ -253,7 +253,8 @@ class Reader:
     async def _tell(self, view: str | None, position: int) -> None:
         # A view with several partitions is as far as the slowest one, which only the table knows.
         if view is not None and self._partitions.get(view) == 1:
-            self._reached[view] = max(position, self._reached.get(view, 0))
+            # The latest word counts, not the greatest: a view that was rebuilt may be behind.
+            self._reached[view] = position
         async with self._news:
             self._news.notify_all()
 
