@@ -106,8 +106,8 @@ def _acknowledged_commands_are_there_once(
     assert len(set(commands.acknowledged)) == len(commands.acknowledged)
     with psycopg.connect(platform.database_url) as connection:
         rows = connection.execute(
-            "SELECT originator_id, count(*) FROM events WHERE topic LIKE 'api_keys.ApiKeyCreated@%%'"
-            " AND notification_id > %s GROUP BY 1",
+            "SELECT originator_id, count(*) FROM events"
+            " WHERE topic LIKE 'api_keys.ApiKeyCreated@%%' AND notification_id > %s GROUP BY 1",
             (before["position"],),
         ).fetchall()
     assert {row[0]: row[1] for row in rows} == dict.fromkeys(commands.acknowledged, 1)
