@@ -10,7 +10,7 @@ table and switched over when it has caught up.
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -30,6 +30,7 @@ BATCH_SIZE_MAX = {Topic.EVENTS: 1000, Topic.REQUESTS: 64}
 REBUILD_BATCH_SIZE_MAX = {Topic.EVENTS: 5000, Topic.REQUESTS: 64}
 TICK_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 5.0
+CANCEL_AGAIN_SECONDS = 1.0
 CANCEL_AGAIN_SECONDS = 0.5
 
 REFUSED = (psycopg.DataError, psycopg.IntegrityError)
@@ -106,7 +107,7 @@ class ProjectionRunner:
         pause = 0.1
         while not stop.is_set():
             try:
-                await self._run_once(stop)
+                await end_on(stop, self._run_once())
                 pause = 0.1
             except (psycopg.Error, OSError, Fenced) as error:
                 FAILURES.labels(self._view.name).inc()
@@ -116,27 +117,27 @@ class ProjectionRunner:
                         await stop.wait()
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
-    async def _run_once(self, stop: asyncio.Event) -> None:
+    async def _run_once(self) -> None:
         generation, outdated = await self._prepare()
         following = self._following = asyncio.create_task(self._follow(generation))
-        stopping = asyncio.create_task(stop.wait())
         rebuilding: asyncio.Task[int] | None = None
         try:
-            while not stop.is_set():
+            while True:
                 if outdated and rebuilding is None:
                     rebuilding = asyncio.create_task(self._rebuild(generation + 1))
-                waiting = {task for task in (following, stopping, rebuilding) if task is not None}
-                done, _ = await asyncio.wait(
-                    waiting, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                running = {task for task in (following, rebuilding) if task and not task.done()}
+                await asyncio.wait(
+                    running, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
-                if rebuilding is not None and (rebuilding in done or following.cancelled()):
-                    await rebuilding
+                if rebuilding is not None and rebuilding.done():
+                    rebuilding.result()
                     return
-                if following in done:
+                if following.done() and not following.cancelled():
                     following.result()
+                    return
                 outdated = outdated or await self._tick(generation)
         finally:
-            await _end([task for task in (following, stopping, rebuilding) if task is not None])
+            await end(*(task for task in (following, rebuilding) if task is not None))
 
     async def _prepare(self) -> tuple[int, bool]:
         """Return the generation shown, and whether it has to be replaced."""
@@ -167,15 +168,19 @@ class ProjectionRunner:
             await tables.create_generation(connection, self._view, generation)
         self._parked_streams[generation] = set()
         target = await self._reader.last_position()
+        size = REBUILD_BATCH_SIZE_MAX[self._view.topic]
         progress: dict[int, Progress] = {}
         if target > 0 or not await self._show(generation, progress):
             async for batch in self._rebuild_stream.follow(
-                self._view.topic, {}, batch_size_max=REBUILD_BATCH_SIZE_MAX[self._view.topic]
+                self._view.topic, {}, batch_size_max=size
             ):
                 await self._apply(generation, batch, progress, live=False)
                 progress.update(batch.progress)
                 reached = min(p.position for p in progress.values())
-                if reached >= target and await self._show(generation, progress):
+                if reached < target:
+                    continue
+                target = await self._reader.last_position()
+                if target - reached < size and await self._show(generation, progress):
                     break
         log.info(
             "view rebuilt",
@@ -187,15 +192,18 @@ class ProjectionRunner:
         return generation
 
     async def _show(self, generation: int, progress: Mapping[int, Progress]) -> bool:
-        """Show the generation, unless it lacks something that people can see already."""
+        """Show the generation, unless it lacks something that people can see already.
+
+        The one shown now stops here, or it might always be a little ahead.
+        """
+        if self._following is not None:
+            await end(self._following)
         async with self._turn, self._pool.connection() as connection:
             shown = await tables.live_generation(connection, self._view)
             if shown is not None:
                 seen = await tables.progress_of(connection, self._view, shown[0])
                 if any(progress.get(n, Progress()).position < p.position for n, p in seen.items()):
                     return False
-            if self._following is not None:
-                self._following.cancel()  # the table it writes to goes away
             await tables.switch_to(connection, self._view, generation)
             return True
 
@@ -399,4 +407,29 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def end_on(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, and end it in the middle when told to stop: a transaction is whole or not."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        await end(working, stopping)
+
+
+async def end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel the tasks and wait for their end; what they raised is theirs to tell.
+
+    Cancels again and again: before Python 3.12 `asyncio.wait_for`, by which psycopg waits, may
+    lose a cancellation that comes together with a result.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,7 +19,8 @@ from infrastructure.stream import Topic
 from projections import tables
 from projections.audit import AUDIT
 from projections.view import Change, View
-from tests.wiring import Installation
+from tests.servers import PostgresServer
+from tests.wiring import SCHEMAS, Installation, open_installation
 
 POISON = 666
 
@@ -405,3 +406,20 @@ async def test_a_changed_view_is_filled_beside_the_old_one_and_then_shown(
     installation.start_views([wider])
     await generation_becomes(installation, 2)
     assert [row["doubled"] for row in await installation.rows(wider)] == [18]
+
+
+async def test_a_runner_stops_at_once_even_while_the_database_is_away(
+    tally: View[TallyRow],
+) -> None:
+    with PostgresServer(SCHEMAS) as server:
+        async with open_installation(server, server.new_database()) as installation:
+            await installation.append("a", scaled(1))
+            stop = asyncio.Event()
+            running = asyncio.create_task(installation.runner(tally).run(stop))
+            await installation.caught_up([tally])
+            server.kill()
+            await asyncio.sleep(0.3)
+            stop.set()
+            async with asyncio.timeout(2):
+                await running
+            server.start()
