@@ -109,14 +109,18 @@ class Reader:
         views: Iterable[View[Any]],
         *,
         connection_wait_seconds: float = 3.0,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._pool = pool
         self._conninfo = conninfo
         self._connection_wait_seconds = connection_wait_seconds
+        self._poll_seconds = poll_seconds
         self._partitions = {view.name: partitions_of(view.topic) for view in views}
         self._partitions[analytics.NAME] = partitions_of(Topic.REQUESTS)
         self._reached: dict[str, int] = {}
-        self._positions: Sharing[int] = Sharing()
+        self._positions: Sharing[tuple[int, int]] = Sharing()
+        self._heard: dict[str, int] = {}
+        """How often there was news of a view: an answer is older than what was heard meanwhile."""
         self._news = asyncio.Condition()
 
     async def rows(self, kind: type[RowType], query: Query, *parameters: object) -> list[RowType]:
@@ -183,6 +187,11 @@ class Reader:
 
     async def position(self, view: str) -> int:
         """Return how far the view is: everything up to there is in it."""
+        return (await self._ask(view))[0]
+
+    async def _ask(self, view: str) -> tuple[int, int]:
+        """Return how far the view is, and how much had been heard of it when that was asked."""
+        heard = self._heard.get(view, 0)
         reached = await self.number(
             "SELECT CASE WHEN count(*) = %s THEN min(position) ELSE 0 END"
             " FROM view_positions JOIN view_generations USING (view, generation)"
@@ -190,8 +199,9 @@ class Reader:
             self._partitions[view],
             view,
         )
-        self._reached[view] = reached
-        return reached
+        if self._heard.get(view, 0) == heard:
+            self._reached[view] = reached
+        return reached, heard
 
     async def wait_for(self, view: str, position: int, *, timeout_seconds: float) -> None:
         """Return once the view has reached the position; raises `ViewBehind` after the timeout."""
@@ -199,13 +209,13 @@ class Reader:
             return
         try:
             async with asyncio.timeout(timeout_seconds):
-                while await self._shared_position(view) < position:
-                    await self._wait_for_news(view, position)
+                while True:
+                    reached, heard = await self._positions.ask(view, lambda: self._ask(view))
+                    if reached >= position:
+                        return
+                    await self._wait_for_news(view, heard)
         except TimeoutError:
             raise ViewBehind(view=view, position=position) from None
-
-    async def _shared_position(self, view: str) -> int:
-        return await self._positions.ask(view, lambda: self.position(view))
 
     async def standings(self) -> Sequence[Standing]:
         """Return how far each view is and how many events are parked for it."""
@@ -246,7 +256,7 @@ class Reader:
             await connection.execute(f'LISTEN "{CHANNEL}"')
             await self._tell(None, 0)
             while not stop.is_set():
-                async for notice in connection.notifies(timeout=POLL_SECONDS):
+                async for notice in connection.notifies(timeout=self._poll_seconds):
                     view, _, position = notice.payload.partition(" ")
                     await self._tell(view, int(position))
 
@@ -255,15 +265,18 @@ class Reader:
         if view is not None and self._partitions.get(view) == 1:
             # The latest word counts, not the greatest: a view that was rebuilt may be behind.
             self._reached[view] = position
+        for name in self._partitions if view is None else (view,):
+            self._heard[name] = self._heard.get(name, 0) + 1
         async with self._news:
             self._news.notify_all()
 
-    async def _wait_for_news(self, view: str, position: int) -> None:
+    async def _wait_for_news(self, view: str, heard: int) -> None:
+        """Return when there is more news of the view than was heard already, or after a while."""
         async with self._news:
-            if self._reached.get(view, 0) >= position:
+            if self._heard.get(view, 0) != heard:
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self._poll_seconds):
                     await self._news.wait()
 
 

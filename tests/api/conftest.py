@@ -181,7 +181,10 @@ async def api(
 ) -> AsyncIterator[Api]:
     """Return the application with its views running."""
     installation.start_views()
-    reader = Reader(installation.pool, installation.conninfo, VIEWS)
+    live = "SELECT view FROM view_generations WHERE live"
+    while len(await installation.query(live)) < len(VIEWS):  # noqa: ASYNC110 - they say it there
+        await asyncio.sleep(0.01)
+    reader = Reader(installation.pool, installation.conninfo, VIEWS, poll_seconds=0.1)
     counters = RedisCounters(valkey.url)
     stop = asyncio.Event()
     listening = asyncio.create_task(reader.run(stop))
