@@ -162,7 +162,7 @@ async def register(body: Registration, write: Writing) -> Response:
 async def login(body: Credentials, write: Writing) -> Response:
     """Sign in. An unknown address and a wrong password are answered alike."""
     return await write.dispatch(
-        SignIn(email=body.email, password=body.password),
+        _sign_in(write, body.email, body.password),
         lambda session: _session_of(write, session),
     )
 
@@ -251,7 +251,17 @@ async def token(write: Writing) -> Response:
             )
         )
 
-    return await write.dispatch(SignIn(email=email, password=password), signed_in)
+    return await write.dispatch(_sign_in(write, email, password), signed_in)
+
+
+def _sign_in(write: Write, email: str, password: str) -> SignIn:
+    options = write.options
+    return SignIn(
+        email=email,
+        password=password,
+        lifetime=options.session_lifetime,
+        idle_lifetime=options.session_idle_lifetime,
+    )
 
 
 async def _form(write: Write) -> dict[str, str]:

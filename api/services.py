@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -60,6 +60,8 @@ class Options:
     https_only: bool = False
     """Tell browsers never to come without TLS."""
     access_token_seconds: int = 600
+    session_lifetime: timedelta = timedelta(days=30)
+    session_idle_lifetime: timedelta = timedelta(days=7)
     wait_seconds_max: float = 5.0
     """How long a read waits for its view to reach the position it asks for."""
     deletion_wait_seconds: float = 15.0

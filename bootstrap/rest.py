@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import uvicorn
 from prometheus_client import generate_latest
@@ -39,6 +40,7 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
             server_header=False,
             date_header=True,
             proxy_headers=False,
+            lifespan="off",
             timeout_graceful_shutdown=STOP_SECONDS,
         )
     )
@@ -104,6 +106,8 @@ def _options(settings: Settings) -> Options:
         cors_origins=api.cors_origins,
         https_only=api.public_url.startswith("https:"),
         access_token_seconds=settings.sessions.access_token_seconds,
+        session_lifetime=timedelta(days=settings.sessions.refresh_days_max),
+        session_idle_lifetime=timedelta(days=settings.sessions.refresh_idle_days),
     )
 
 

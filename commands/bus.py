@@ -86,8 +86,8 @@ class Store(Protocol):
         """Return the newest version of each stream that has events."""
         ...
 
-    async def last_position(self) -> int:
-        """Return the newest position."""
+    async def remember(self, idempotency: Idempotency | None) -> int:
+        """Keep the answer to a command that changed nothing; return the newest position."""
         ...
 
     async def load_snapshot(self, stream_id: str, schema: str) -> tuple[int, bytes] | None:
@@ -179,7 +179,9 @@ class Bus:
         if "\0" in stream_id or not stream_id.isascii():
             return Loaded(aggregate, stream_id, None, 0)  # nothing has such an id
         if not fresh and (known := self._states.get(stream_id)) is not None:
-            return Loaded(aggregate, stream_id, known[0], known[1], cached=True)  # type: ignore[arg-type]
+            kept, kept_version = known
+            if isinstance(kept, aggregate.state):  # an id of another kind of thing has none of ours
+                return Loaded(aggregate, stream_id, kept, kept_version, cached=True)
         state, version = await self._snapshot(aggregate, stream_id)
         recorded = await self._store.read_stream(stream_id, after=version)
         for event in await self._codec.decode_all(recorded):
@@ -221,18 +223,27 @@ class Bus:
 
     async def _append(self, work: Work, context: Context, result: object) -> int:
         changes = work.changes
+        idempotency = context.idempotency(result) if context.idempotency is not None else None
         if not changes:
-            return await self._store.last_position()
-        metadata = Metadata(
-            actor=context.actor.id,
-            team_id=context.actor.team_ids[0] if context.actor.team_ids else None,
-            address=context.address,
-            correlation_id=context.correlation_id,
-            causation_id=context.causation_id,
-        )
+            return await self._store.remember(idempotency)
+        new_events = await self._new_events(changes, context)
+        try:
+            position = await self._store.append(new_events, idempotency=idempotency)
+        except Exception:
+            for change in changes:
+                self._states.drop(change.stream_id)
+            raise
+        for change in changes:
+            await self._remember(change)
+        return position
+
+    async def _new_events(
+        self, changes: Sequence[Loaded[msgspec.Struct]], context: Context
+    ) -> list[NewEvent]:
         encoded = iter(await self._codec.encode_all([e for c in changes for e in c.recorded]))
         new_events = []
         for change in changes:
+            metadata = _metadata(change, context)
             for number in range(1, len(change.recorded) + 1):
                 topic, data = next(encoded)
                 new_events.append(
@@ -245,16 +256,7 @@ class Bus:
                         metadata=metadata,
                     )
                 )
-        idempotency = context.idempotency(result) if context.idempotency is not None else None
-        try:
-            position = await self._store.append(new_events, idempotency=idempotency)
-        except Exception:
-            for change in changes:
-                self._states.drop(change.stream_id)
-            raise
-        for change in changes:
-            await self._remember(change)
-        return position
+        return new_events
 
     async def _remember(self, change: Loaded[msgspec.Struct]) -> None:
         version = change.version + len(change.recorded)
@@ -336,6 +338,18 @@ class Turns:
             lock, waiting = self._locks.pop(stream_id)
             if waiting > 1:
                 self._locks[stream_id] = (lock, waiting - 1)
+
+
+def _metadata(change: Loaded[msgspec.Struct], context: Context) -> Metadata:
+    """Return who and why; the team is the changed thing's own, where it has one."""
+    actors_team = context.actor.team_ids[0] if context.actor.team_ids else None
+    return Metadata(
+        actor=context.actor.id,
+        team_id=getattr(change.state, "team_id", actors_team),
+        address=context.address,
+        correlation_id=context.correlation_id,
+        causation_id=context.causation_id,
+    )
 
 
 @functools.cache

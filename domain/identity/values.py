@@ -16,10 +16,6 @@ class InvalidUsername(RuleViolated):
     """A username has 3 to 32 characters: a-z, 0-9, dot, hyphen, underscore inside."""
 
 
-class WeakPassword(RuleViolated):
-    """A password has 8 to 256 characters and is not one that everybody guesses first."""
-
-
 def username(text: str) -> str:
     """Return the username in the one form it is kept in; raises `InvalidUsername`."""
     name = unicodedata.normalize("NFKC", text).strip().casefold()

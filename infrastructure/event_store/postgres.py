@@ -260,6 +260,24 @@ class PostgresEventStore:
             with contextlib.suppress(psycopg.Error, OSError):
                 await connection.close()
 
+    async def remember(self, idempotency: Idempotency | None) -> int:
+        """Keep the answer to a command that changed nothing; return the newest position.
+
+        Raises `Repeated` when the key was used before.
+        """
+        position = await self.last_position()
+        if idempotency is None:
+            return position
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "INSERT INTO idempotency_keys (key, fingerprint, answer, position)"
+                " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (idempotency.key, idempotency.fingerprint, idempotency.answer, position),
+            )
+        if cursor.rowcount == 0:
+            raise Repeated
+        return position
+
     async def answer_of(self, key: bytes) -> tuple[bytes, bytes, int] | None:
         """Return fingerprint, answer and position remembered for an idempotency key."""
         row = await self._fetch_one(

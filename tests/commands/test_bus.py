@@ -170,6 +170,43 @@ async def test_a_thousand_equal_idempotency_keys_at_once_have_one_effect(
     )
 
 
+async def test_a_repeat_of_a_command_that_changed_nothing_is_known_too(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    deployment = await installation.deploy(anna)
+    stop = StopDeployment(deployment_id=deployment.deployment_id)
+    await installation.dispatch(stop, anna.context)
+
+    def remember(_: object) -> Idempotency:
+        return Idempotency(key=b"again", fingerprint=b"body", answer=b"stopping")
+
+    context = msgspec.structs.replace(anna.context, idempotency=remember)
+    receipt = await installation.dispatch(stop, context)
+    with pytest.raises(Repeated):
+        await installation.dispatch(stop, context)
+    kept = await installation.store.answer_of(b"again")
+    assert kept == (b"body", b"stopping", receipt.position)
+
+
+async def test_the_id_of_another_kind_of_thing_is_not_found(installation: Installation) -> None:
+    anna = await installation.register()
+    key = await installation.create_key(anna)
+    with pytest.raises(NotFound):
+        await installation.dispatch(StopDeployment(deployment_id=key.key_id), anna.context)
+
+
+async def test_what_the_provisioner_does_belongs_to_the_team_it_does_it_for(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    deployment = await installation.deploy(anna)
+    await installation.dispatch(report(deployment.deployment_id, 1), PROVISIONER)
+    events = await installation.store.read_stream(deployment.deployment_id)
+    assert events[-1].metadata.actor == "provisioner"
+    assert {event.metadata.team_id for event in events} == {anna.team_id}
+
+
 async def test_who_did_it_from_where_and_why_is_kept_with_every_event(
     installation: Installation,
 ) -> None:
