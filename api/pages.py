@@ -84,3 +84,7 @@ def _page(name: str) -> Response:
         media_type="text/html; charset=utf-8",
         headers={"Content-Security-Policy": POLICY},
     )
+
+
+def _known(request: Request) -> dict[str, tuple[int, str]]:
+    return {**request.app.state.services.gateway_problems, **known_problems()}

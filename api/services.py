@@ -1,7 +1,7 @@
 """What the API needs, handed in by whoever starts it. Nothing here is looked up or created."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
@@ -87,5 +87,7 @@ class Services:
     """Per part: returns when it answers, raises when it does not."""
     metrics: Callable[[], bytes]
     """This process's metrics in Prometheus' text format."""
+    gateway_problems: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """Status and meaning of the codes that the gateway answers with, for their pages."""
     options: Options = Options()
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)

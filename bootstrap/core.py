@@ -18,6 +18,7 @@ from bootstrap.settings import Settings
 from commands.bus import Bus
 from commands.catalogue import HANDLERS
 from domain.catalogue import EVENTS, UPCASTERS
+from infrastructure.ending import end
 from infrastructure.event_store.codec import JsonCodec
 from infrastructure.event_store.postgres import PostgresEventStore
 from infrastructure.passwords.argon2 import Argon2Passwords
@@ -151,9 +152,7 @@ async def _hold_and_work(
             if working.done():
                 working.result()
         finally:
-            for task in (working, stopping):
-                task.cancel()
-            await asyncio.gather(working, stopping, return_exceptions=True)
+            await end(working, stopping)
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

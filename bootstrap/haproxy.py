@@ -22,7 +22,9 @@ def launch_options(settings: Settings) -> LaunchOptions:
         requests_folder=folder / "requests",
         haproxy=find_haproxy(),
         gateway=GatewayOptions(
-            binds=(f"{gateway.host}:{gateway.port}",), apps_domain=gateway.apps_domain
+            binds=(f"{gateway.host}:{gateway.port}",),
+            apps_domain=gateway.apps_domain,
+            problem_type_base=f"{settings.api.public_url}/problems/",
         ),
     )
 

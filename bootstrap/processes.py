@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from bootstrap.core import Pool, open_core, pause, run_alone
 from bootstrap.settings import Settings
+from infrastructure.ending import end_on
 from infrastructure.stream import Cursor
 from projections.analytics import NAME
 from projections.tables import tell_progress
@@ -34,7 +35,7 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> None:
     from bootstrap.data_plane import control, meter  # noqa: PLC0415 - only this process
 
     async with open_core(settings, connections_max=4) as core:
-        await until(stop, control(core), meter(core))
+        await end_on(stop, control(core), meter(core))
 
 
 async def views(settings: Settings, stop: asyncio.Event) -> None:
@@ -147,20 +148,6 @@ PROCESSES: dict[str, Process] = {
 }
 
 WORKERS = ("relay", "views", "analytics", "provisioner", "scheduler")
-
-
-async def until(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
-    """Run all of them until told to stop; an error in one ends them all and is raised."""
-    tasks = [asyncio.create_task(one) for one in work]
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {stopping}:
-            task.result()
-    finally:
-        for task in (*tasks, stopping):
-            task.cancel()
-        await asyncio.gather(*tasks, stopping, return_exceptions=True)
 
 
 def parking(pool: Pool) -> Callable[..., Awaitable[None]]:

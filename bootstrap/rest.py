@@ -11,9 +11,11 @@ from api.app import create_app
 from api.services import Options, Services
 from bootstrap.core import Core
 from bootstrap.settings import Settings
+from gateway.configuration import problems
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
 from infrastructure.counters.redis import RedisCounters
+from infrastructure.ending import end
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
@@ -53,8 +55,7 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
         server.should_exit = True
         await serving
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await end(reading)
         await counters.close()
         await clickhouse.close()
 
@@ -86,6 +87,7 @@ def _services(
         images=PredefinedImages().images,
         checks=checks,
         metrics=generate_latest,
+        gateway_problems=problems(),
         options=_options(settings),
     )
 

@@ -76,7 +76,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     own_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     """The gateway's own names, on which `/<app>/...` selects the app."""
     public_scheme: Literal["http", "https"] = "http"
-    problem_type_base: str = "/errors/"
+    problem_type_base: str = "/problems/"
     """Prefix of a problem's `type`; the error code follows."""
     window_seconds: int = 60
     """Length of the window in which a key may do its `requests_per_minute`."""
@@ -187,6 +187,13 @@ _HAPROXY_ERRORS: Mapping[str, Refusal] = {
 }
 """The codes behind HAProxy's own errors. What cannot even be read as the head of a request gets
 HAProxy's fixed 400 or 408 page instead: no rule runs and no text can be set for that."""
+
+
+def problems() -> dict[str, tuple[int, str]]:
+    """Return status and meaning of every code that the gateway answers with."""
+    known = {**REFUSALS, **_HAPROXY_ERRORS}
+    return {code: (refusal.status, refusal.detail) for code, refusal in known.items()}
+
 
 _LOG_FORMAT: Mapping[str, str] = {
     "v": "1",

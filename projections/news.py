@@ -8,6 +8,7 @@ import psycopg
 import structlog
 from psycopg.rows import TupleRow
 
+from infrastructure.ending import end
 from projections.tables import ROWS_CHANNEL
 
 RECONNECT_SECONDS = 0.5
@@ -51,8 +52,7 @@ class ViewNews:
     async def close(self) -> None:
         """Stop listening."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def _listen(self) -> None:
         while True:

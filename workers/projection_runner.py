@@ -10,7 +10,7 @@ table and switched over when it has caught up.
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -19,19 +19,18 @@ import structlog
 from prometheus_client import Counter, Gauge
 from psycopg_pool import AsyncConnectionPool
 
+from infrastructure.ending import end, end_on
 from infrastructure.event_store import EventReader, RecordedEvent
 from infrastructure.stream import Batch, Progress, Stream, Topic
 from projections import tables
 from projections.tables import Connection, Fenced
 from projections.view import Change, Key, View
 
-BATCH_SIZE_MAX = {Topic.EVENTS: 1000, Topic.REQUESTS: 64}
-"""Events per batch; a request frame unpacks to about a MiB, so there are few of them."""
-REBUILD_BATCH_SIZE_MAX = {Topic.EVENTS: 5000, Topic.REQUESTS: 64}
+BATCH_SIZE_MAX = {Topic.EVENTS: 1000, Topic.REQUESTS: 256}
+"""Events per batch; a request frame unpacks to as much as a MiB, so there are fewer of them."""
+REBUILD_BATCH_SIZE_MAX = {Topic.EVENTS: 5000, Topic.REQUESTS: 256}
 TICK_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 5.0
-CANCEL_AGAIN_SECONDS = 1.0
-CANCEL_AGAIN_SECONDS = 0.5
 
 REFUSED = (psycopg.DataError, psycopg.IntegrityError)
 """It is the value's fault: a NUL in a text, a unique name that is in use."""
@@ -394,42 +393,3 @@ class ProjectionRunner:
             await self._take(connection, Step(generation, events, decoded, live=True), others)
         await self._load_parked(connection, generation)
         log.info("parked events retried", view=self._view.name, stream_id=stream_id)
-
-
-async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel the tasks until they have ended.
-
-    Once is not enough: before Python 3.12 `asyncio.wait_for`, which psycopg waits with, forgets a
-    cancellation that comes in the same moment as what it waits for.
-    """
-    running = set(tasks)
-    while running:
-        for task in running:
-            task.cancel()
-        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def end_on(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, and end it in the middle when told to stop: a transaction is whole or not."""
-    working = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-    finally:
-        await end(working, stopping)
-
-
-async def end(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel the tasks and wait for their end; what they raised is theirs to tell.
-
-    Cancels again and again: before Python 3.12 `asyncio.wait_for`, by which psycopg waits, may
-    lose a cancellation that comes together with a result.
-    """
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
-    await asyncio.gather(*tasks, return_exceptions=True)
