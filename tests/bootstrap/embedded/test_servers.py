@@ -298,9 +298,13 @@ async def test_everything_runs_as_an_ordinary_user(open_folder: Path) -> None:
     os.chown(open_folder, nobody.pw_uid, nobody.pw_gid)
     home = open_folder / "a home"
     argv = (python, *supervise(home)[1:])
-    env = {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry), "PATH": os.defpath}
+    source = reachable_source(open_folder)
+    env = {
+        "PYTHONPATH": os.pathsep.join([str(source), *(entry for entry in sys.path if entry)]),
+        "PATH": os.defpath,
+    }
     for value in ("first", "second"):
-        async with supervisor_process(*argv, env=env, **options) as process:
+        async with supervisor_process(*argv, env=env, cwd=source, **options) as process:
             said = await said_by(process)
             assert user_of(said["pids"]["postgres"]) == nobody.pw_uid
             await using.write(said["postgres_url"], said["valkey_url"], value)
@@ -308,6 +312,18 @@ async def test_everything_runs_as_an_ordinary_user(open_folder: Path) -> None:
             assert kept == (value, value)
             assert await using.clickhouse_selects(said["clickhouse_url"])
         assert not processes_of(home)
+
+
+def reachable_source(folder: Path) -> Path:
+    """Return a copy of our code that every user can read: the checkout may be in a closed folder."""
+    source = folder / "source"
+    for name in ("bootstrap", "tests"):
+        shutil.copytree(
+            Path(__file__).parents[3] / name,
+            source / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    return source
 
 
 def python_for(options: dict[str, Any]) -> str:
