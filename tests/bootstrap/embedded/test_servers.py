@@ -101,10 +101,10 @@ async def test_a_killed_server_is_started_again_and_has_kept_everything(home: Ho
 
 @contextlib.asynccontextmanager
 async def supervisor_process(
-    *argv: str, env: dict[str, str] | None = None, **options: Any
+    *argv: str, env: dict[str, str] | None = None, cwd: Path = REPOSITORY, **options: Any
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *argv, cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+        *argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )
     try:
         yield process
@@ -315,11 +315,11 @@ async def test_everything_runs_as_an_ordinary_user(open_folder: Path) -> None:
 
 
 def reachable_source(folder: Path) -> Path:
-    """Return a copy of our code that every user can read: the checkout may be in a closed folder."""
+    """Return a copy of our code that every user can read: the checkout may be closed to others."""
     source = folder / "source"
     for name in ("bootstrap", "tests"):
         shutil.copytree(
-            Path(__file__).parents[3] / name,
+            REPOSITORY / name,
             source / name,
             ignore=shutil.ignore_patterns("__pycache__"),
         )
