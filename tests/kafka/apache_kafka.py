@@ -64,11 +64,17 @@ log.cleaner.enable=false
 
 
 def missing() -> str | None:
-    """Return why it cannot run here, None if it can."""
+    """Return why it cannot run here, None if it can; fetches the jars the first time."""
     absent = [name for name in ("java", "mvn") if shutil.which(name) is None]
     if (CACHE / "complete").exists():
         absent = [name for name in absent if name == "java"]
-    return f"Apache Kafka needs {' and '.join(absent)}" if absent else None
+    if absent:
+        return f"Apache Kafka needs {' and '.join(absent)}"
+    try:
+        jars()
+    except subprocess.SubprocessError as error:
+        return f"Maven cannot get Apache Kafka's jars here: {error}"
+    return None
 
 
 def jars() -> Path:
