@@ -277,7 +277,6 @@ def render_config(options: GatewayOptions) -> str:
     values = numbers | {
         "binds": "\n".join(f"    bind {_bind(bind)}" for bind in options.binds),
         "apps_domain": _host(options.apps_domain),
-        "apps_domain_regex": _host(options.apps_domain).replace(".", "[.]"),
         "own_hosts": " ".join(_host(host) for host in options.own_hosts),
         "public_scheme": options.public_scheme,
         "key_prefix": KEY_PREFIX,

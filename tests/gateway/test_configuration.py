@@ -75,7 +75,7 @@ def test_the_operators_options_are_in_the_configuration_and_the_table_is_not() -
     options = GatewayOptions(binds=("0.0.0.0:80", "[::]:80"), apps_domain="apps.example.org")
     config = render_config(options)
     assert "    bind 0.0.0.0:80\n    bind [::]:80\n" in config
-    assert "-m end .apps.example.org" in config
+    assert "field(2,.,0) -m str apps.example.org" in config
     assert "nbthread 1\n" in config
     assert "log stdout len 8192 format raw local0 info\n" in config
     assert "@" not in config.replace("unix@peers.sock", "")
