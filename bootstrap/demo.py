@@ -113,9 +113,9 @@ class Story:
     def __init__(self, settings: Settings, driver: str) -> None:
         self._settings = settings
         self._driver = driver
-        self._api = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.api.port}", timeout=30)
+        self._api = httpx.AsyncClient(base_url=settings.api.local_url, timeout=30)
         self._gateway = httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{settings.gateway.port}",
+            base_url=settings.gateway.local_url,
             headers={"Host": f"{APP}.{settings.gateway.apps_domain}"},
             limits=httpx.Limits(max_connections=CALLS_AT_ONCE),
             timeout=30,

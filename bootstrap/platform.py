@@ -106,7 +106,7 @@ def process_specs(
     """Return HAProxy and every process of ours; they end before the servers they stand beside."""
     env = {**environment_for_python(), **settings_module.given(), **environment}
     health: dict[str, Callable[[], bool]] = {
-        "api": lambda: _answers(f"http://127.0.0.1:{settings.api.port}/health/ready"),
+        "api": lambda: _answers(f"{settings.api.local_url}/health/ready"),
         "haproxy": (home.root / "gateway" / "run" / "master.sock").exists,
     }
 

@@ -85,6 +85,11 @@ class Api:
         "Reads of logs and metrics per minute and caller.",
     )
 
+    @property
+    def local_url(self) -> str:
+        """Where this machine itself reaches the API."""
+        return _local_url(self.host, self.port)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
@@ -122,6 +127,11 @@ class Gateway:
         "6000",
         "Requests per minute that one API key may make at the gateway.",
     )
+
+    @property
+    def local_url(self) -> str:
+        """Where this machine itself reaches the gateway."""
+        return _local_url(self.host, self.port)
 
     def url_of(self, app_name: str) -> str:
         """Return the URL of a deployed API."""
@@ -410,6 +420,12 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "  TALLYPORT_DATABASE_OWNER_URL: is set, but TALLYPORT_DATABASE_URL is not"
     if settings.sessions.refresh_idle_days > settings.sessions.refresh_days_max:
         yield "  TALLYPORT_REFRESH_IDLE_DAYS: is more than TALLYPORT_REFRESH_DAYS_MAX"
+
+
+def _local_url(host: str, port: int) -> str:
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+    address = everywhere.get(host, host)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 def _derived(settings: Settings) -> Settings:
