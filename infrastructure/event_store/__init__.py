@@ -100,20 +100,6 @@ class EventReader(Protocol):
         ...
 
 
-class EventAppender(Protocol):
-    """Appends to the log: all events of one call are stored, or none."""
-
-    async def append(
-        self, events: Sequence[NewEvent], *, idempotency: Idempotency | None = None
-    ) -> int:
-        """Store the events and return the last one's position.
-
-        Raises `Conflict` if a version exists, `Repeated` if the idempotency key does,
-        `StoreUnavailable` if the store cannot be reached.
-        """
-        ...
-
-
 class Codec(Protocol):
     """Turns stored bytes into today's event objects (upcasting on the way) and back."""
 
