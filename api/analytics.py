@@ -76,11 +76,11 @@ async def overview(
     query: Annotated[OverviewQuery, Query()], read: Annotated[Read, reading(NAME)]
 ) -> Response:
     """Show the last day, or another span, in numbers."""
-    read.must_hold("analytics:read")
+    team_id = read.team_id("analytics:read", named=query.team_id)
     now = read.services.clock()
     asked = span(query, now=now, start=now - SPAN_DEFAULT)
     found = await read.services.analytics.overview(
-        read.team_ids[0],
+        team_id,
         asked.start,
         asked.end,
         deployment_id=query.deployment_id,

@@ -28,6 +28,8 @@ KeyId = Annotated[str, identifier("key")]
 class NewKey(Input):
     """A key to be made."""
 
+    team_id: Annotated[str | None, Field(max_length=40)] = None
+    """Whose key it is; the caller's own team unless named."""
     name: Annotated[str, Field(min_length=1, max_length=100)]
     description: Annotated[str | None, Field(max_length=500)] = None
     expires_at: Instant | None = None
@@ -101,7 +103,7 @@ async def create(body: NewKey, write: Writing) -> Response:
         )
 
     command = CreateApiKey(
-        team_id=write.team_ids[0],
+        team_id=write.team_id("keys:write", named=body.team_id),
         name=body.name,
         description=body.description,
         scopes=tuple(body.scopes or DEFAULT_SCOPES),
@@ -117,9 +119,9 @@ async def list_all(
     query: Annotated[PageQuery, Query()], read: Annotated[Read, reading(*KEY_VIEWS)]
 ) -> Response:
     """List the keys that were not revoked."""
-    read.must_hold_one("keys:read", "keys:write")
+    team_ids = read.team_ids("keys:read", "keys:write")
     window = window_of(query, KEY_LISTING, "api_keys", read.services)
-    page = await list_keys(read.views, window, team_ids=read.team_ids)
+    page = await list_keys(read.views, window, team_ids=team_ids)
     return respond(
         Keys(
             api_keys=[_shown(key) for key in page.rows],
@@ -131,29 +133,27 @@ async def list_all(
 @router.get("/{key_id}", response_model=Key, responses=refusals(401, 403, 404))
 async def get(key_id: KeyId, read: Annotated[Read, reading(*KEY_VIEWS)]) -> Response:
     """Show one key."""
-    read.must_hold_one("keys:read", "keys:write")
-    key = await key_by_id(read.views, key_id, team_ids=read.team_ids) if _is(key_id) else None
+    key = None
+    if is_id(key_id, "key"):
+        key = await key_by_id(read.views, key_id, team_ids=read.seen_teams)
     if key is None:
         raise NotFound
+    read.must_hold("keys:read", "keys:write", team_id=key.team_id)
     return respond(_shown(key), headers={"ETag": etag(key.version)})
 
 
 @router.delete("/{key_id}", response_model=Message, responses=refusals(401, 403, 404, 412))
 async def revoke(key_id: KeyId, write: Writing) -> Response:
     """Shut a key out, here and at every gateway, within a second."""
-    if not _is(key_id):
+    if not is_id(key_id, "key"):
         raise NotFound
     if "if-match" in write.request.headers:
-        key = await key_by_id(write.views, key_id, team_ids=write.team_ids)
+        key = await key_by_id(write.views, key_id, team_ids=write.seen_teams)
         write.check_version(key.version if key is not None else 0)
     return await write.dispatch(
         RevokeApiKey(key_id=key_id),
         lambda _: answer(Message(message="API key revoked successfully")),
     )
-
-
-def _is(key_id: str) -> bool:
-    return is_id(key_id, "key")
 
 
 def _shown(key: UsedKey) -> Key:

@@ -17,6 +17,7 @@ from api.errors import InvalidCredentials
 from api.services import Services
 from commands.work import Actor
 from domain.api_keys.values import looks_like_key
+from domain.teams.values import SCOPES_OF, Role
 from infrastructure.tokens import InvalidToken
 from projections.api_keys import key_by_hash
 from projections.identity import SignedIn, session_by_id
@@ -39,11 +40,6 @@ class Caller:
     def name(self) -> str:
         """By which requests are counted."""
         return f"{'user' if self.actor.user_id else 'key'}:{self.actor.id}"
-
-    @property
-    def team_ids(self) -> tuple[str, ...]:
-        """Whose things the caller may see."""
-        return self.actor.team_ids
 
 
 class Doorkeeper:
@@ -86,7 +82,11 @@ class Doorkeeper:
         if row.expires_at is not None and row.expires_at <= self._services.clock():
             raise InvalidCredentials
         caller = Caller(
-            actor=Actor(id=row.id, team_ids=(row.team_id,), scopes=frozenset(row.scopes))
+            actor=Actor(
+                id=row.id,
+                grants={row.team_id: frozenset(row.scopes)},
+                home_team_id=row.team_id,
+            )
         )
         self._keys.put(secret_hash, caller)
         return caller
@@ -105,7 +105,12 @@ class Doorkeeper:
         if session.ended or session.expires_at <= now or session.user_id != token.user_id:
             raise InvalidCredentials
         return Caller(
-            actor=Actor(id=session.user_id, user_id=session.user_id, team_ids=(session.team_id,)),
+            actor=Actor(
+                id=session.user_id,
+                user_id=session.user_id,
+                grants={session.team_id: SCOPES_OF[Role.OWNER]},
+                home_team_id=session.team_id,
+            ),
             session_id=session.session_id,
         )
 

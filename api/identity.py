@@ -217,8 +217,8 @@ async def profile(
             team_id=user.team_id,
             created_at=user.created_at,
             last_login=user.last_login,
-            deployment_count=await count_deployments(read.views, team_ids=read.team_ids),
-            api_key_count=await count_keys(read.views, team_ids=read.team_ids),
+            deployment_count=await count_deployments(read.views, team_ids=read.seen_teams),
+            api_key_count=await count_keys(read.views, team_ids=read.seen_teams),
         )
     )
 

@@ -7,15 +7,15 @@ from typing import Annotated
 from pydantic import Field
 
 from api.errors import InvalidValue
-from api.schemas import Input, Text
+from api.schemas import TeamQuery, Text
 
 POSITION_DIGITS_MAX = 18
 YEAR_MIN, YEAR_MAX = 1970, 2200
 SPAN_MAX = timedelta(days=366)
 
 
-class SpanQuery(Input):
-    """From when to when."""
+class SpanQuery(TeamQuery):
+    """From when to when, and whose."""
 
     from_: Annotated[Text | None, Field(alias="from", max_length=40)] = None
     """The beginning, for example 2026-11-23T00:00:00Z."""

@@ -13,8 +13,8 @@ from api.errors import Malformed, PreconditionFailed
 from api.idempotency import Once
 from api.services import Services
 from commands.bus import Command, Context
-from commands.work import NOBODY
-from domain.kernel.errors import NotAllowed
+from commands.work import NOBODY, missing
+from domain.kernel.errors import NotAllowed, NotFound
 
 POSITION_HEADER = "X-Tallyport-Position"
 POSITION_DIGITS_MAX = 18
@@ -44,23 +44,34 @@ class Asking:
         return doorkeeper
 
     @property
-    def team_ids(self) -> tuple[str, ...]:
-        """Whose things may be seen."""
-        return self.caller.team_ids
-
-    @property
     def request_id(self) -> str:
         """The request's id."""
         return str(self.request.state.request_id)
 
-    def must_hold(self, scope: str) -> None:
-        """Refuse a key without this scope."""
-        self.caller.actor.must_hold(scope)
+    @property
+    def seen_teams(self) -> tuple[str, ...]:
+        """The teams whose things may be known to exist."""
+        return tuple(self.caller.actor.grants)
 
-    def must_hold_one(self, *scopes: str) -> None:
-        """Refuse a key that has none of these scopes."""
-        if not any(self.caller.actor.holds(scope) for scope in scopes):
-            self.must_hold(scopes[0])
+    def team_id(self, *any_of: str, named: str | None = None) -> str:
+        """Return the team that is named, or the caller's own; refuses without one of the scopes."""
+        team_id = named or self.caller.actor.home_team_id
+        if team_id is None or not self.caller.actor.sees(team_id):
+            raise NotFound
+        if team_id not in self.caller.actor.teams_with(*any_of):
+            raise missing(any_of[0])
+        return team_id
+
+    def team_ids(self, *any_of: str) -> tuple[str, ...]:
+        """Return the teams in which the caller holds one of these scopes; refuses if in none."""
+        found = self.caller.actor.teams_with(*any_of)
+        if not found:
+            raise missing(any_of[0])
+        return found
+
+    def must_hold(self, *any_of: str, team_id: str) -> None:
+        """Refuse a caller who may see the team's things but holds none of these scopes in it."""
+        self.team_id(*any_of, named=team_id)
 
     def must_be_a_person(self) -> str:
         """Return the caller's user id; refuses a key."""

@@ -28,6 +28,13 @@ class Output(BaseModel):
     )
 
 
+class TeamQuery(Input):
+    """Whose."""
+
+    team_id: Annotated[str | None, Field(max_length=40)] = None
+    """A team; the caller's own unless named."""
+
+
 class Message(Output):
     """Words for a person."""
 

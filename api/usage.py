@@ -13,7 +13,7 @@ from api.guard import GuardedRoute
 from api.moments import SpanQuery, month_of, span
 from api.openapi import refusals
 from api.requests import Read, reading
-from api.schemas import Amount, Output
+from api.schemas import Amount, Output, TeamQuery
 from projections.usage import Used, used_by
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Usage and billing"])
@@ -90,12 +90,12 @@ class Estimate(Output):
 @router.get("/usage", response_model=Usage, responses=refusals(401, 403))
 async def usage(query: Annotated[SpanQuery, Query()], read: Reading) -> Response:
     """Show this month's usage so far, or another span's."""
-    read.must_hold_one("billing:read", "analytics:read")
+    team_id = read.team_id("billing:read", "analytics:read", named=query.team_id)
     now = read.services.clock()
     asked = span(query, now=now, start=month_of(now))
     start, end = _full_hours(asked.start, asked.end)
     deployments, keys, days = [
-        await used_by(read.views, subject, team_id=read.team_ids[0], start=start, end=end)
+        await used_by(read.views, subject, team_id=team_id, start=start, end=end)
         for subject in ("deployment", "key", "day")
     ]
     return respond(
@@ -120,12 +120,12 @@ async def usage(query: Annotated[SpanQuery, Query()], read: Reading) -> Response
 
 
 @router.get("/billing/estimate", response_model=Estimate, responses=refusals(401, 403))
-async def estimate(read: Reading) -> Response:
+async def estimate(query: Annotated[TeamQuery, Query()], read: Reading) -> Response:
     """Show what this month has cost so far."""
-    read.must_hold("billing:read")
+    team_id = read.team_id("billing:read", named=query.team_id)
     now = read.services.clock()
     start, end = _full_hours(month_of(now), now)
-    used = await used_by(read.views, "deployment", team_id=read.team_ids[0], start=start, end=end)
+    used = await used_by(read.views, "deployment", team_id=team_id, start=start, end=end)
     price = read.options.price_per_million_requests
     lines = [
         EstimateLine(

@@ -16,10 +16,10 @@ from domain.api_keys.values import (
     PUBLIC_LENGTH,
     SECRET_LENGTH,
     assemble_key,
-    scopes,
 )
 from domain.deployments.deployment import DEPLOYMENT
-from domain.kernel.errors import NotAllowed
+from domain.kernel.errors import NotAllowed, NotFound
+from domain.kernel.permissions import scopes
 
 
 class CreateApiKey(Command, frozen=True, kw_only=True):
@@ -54,16 +54,16 @@ class CreatedApiKey(msgspec.Struct, frozen=True):
 
 async def create_api_key(command: CreateApiKey, work: Work) -> CreatedApiKey:
     """Make a key. Nobody can give away by a key more than they may do themselves."""
-    work.actor.must_hold("keys:write")
-    work.must_see(command.team_id)
+    work.must_hold("keys:write", team_id=command.team_id)
     must_be_in_the_future(command.expires_at, now=work.now)
     granted = scopes(command.scopes)
     if command.deployment_id is not None:
         deployment = (await work.load(DEPLOYMENT, command.deployment_id)).present
-        work.must_see(deployment.team_id)
+        if deployment.team_id != command.team_id:
+            raise NotFound
         granted = tuple(sorted({*granted, f"call:{command.deployment_id}"} - {"call:*"}))
     for scope in granted:
-        if not work.actor.holds(scope):
+        if not work.actor.holds(scope, team_id=command.team_id):
             raise NotAllowed(f"You cannot grant {scope!r}: you do not hold it.", scope=scope)
     key_id = work.new_id("key")
     public = _random(PUBLIC_LENGTH)
@@ -92,8 +92,7 @@ async def create_api_key(command: CreateApiKey, work: Work) -> CreatedApiKey:
 async def revoke_api_key(command: RevokeApiKey, work: Work) -> None:
     """Shut the key out. Revoking twice changes nothing."""
     key = await work.load(API_KEY, command.key_id)
-    work.must_see(key.present.team_id)
-    work.actor.must_hold("keys:write")
+    work.must_hold("keys:write", team_id=key.present.team_id)
     work.record(key, key.present.revoke(reason=command.reason))
 
 

@@ -342,10 +342,9 @@ class Turns:
 
 def _metadata(change: Loaded[msgspec.Struct], context: Context) -> Metadata:
     """Return who and why; the team is the changed thing's own, where it has one."""
-    actors_team = context.actor.team_ids[0] if context.actor.team_ids else None
     return Metadata(
         actor=context.actor.id,
-        team_id=getattr(change.state, "team_id", actors_team),
+        team_id=getattr(change.state, "team_id", context.actor.home_team_id),
         address=context.address,
         correlation_id=context.correlation_id,
         causation_id=context.causation_id,

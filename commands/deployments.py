@@ -92,8 +92,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 async def request_deployment(command: RequestDeployment, work: Work) -> Changed:
     """Own the app name and record the wish; the provisioner does the rest."""
-    work.actor.must_hold("deployments:write")
-    work.must_see(command.team_id)
+    work.must_hold("deployments:write", team_id=command.team_id)
     must_be_within(command.replicas_max, replicas=command.replicas)
     name, reference = app_name(command.app_name), image(command.image)
     variables = environment(command.environment)
@@ -175,10 +174,9 @@ HANDLERS: Handlers = {
 
 async def _theirs(deployment_id: str, work: Work) -> Loaded[Deployment]:
     deployment = await work.load(DEPLOYMENT, deployment_id)
-    work.must_see(deployment.present.team_id)
     if deployment.present.status is Status.DELETED:
         raise NotFound
-    work.actor.must_hold("deployments:write")
+    work.must_hold("deployments:write", team_id=deployment.present.team_id)
     return deployment
 
 

@@ -5,7 +5,7 @@ the bus appends everything at once, so a handler may be run again from the start
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from domain.kernel.aggregates import CLAIM, Aggregate
 from domain.kernel.errors import AlreadyTaken, NotAllowed, NotFound
 from domain.kernel.events import Event, ValueClaimed, ValueReleased
 from domain.kernel.ids import ALPHABET, LENGTH
+from domain.kernel.permissions import covers
 from infrastructure.passwords import Passwords
 from infrastructure.sealing import Vault
 
@@ -27,18 +28,32 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """Id of the person's user or of the key, or the name of a worker."""
     user_id: str | None = None
-    team_ids: tuple[str, ...] = ()
-    scopes: frozenset[str] | None = None
-    """What a key may do. None for a person, who may do everything in their own teams."""
+    """None for a key or a worker."""
+    grants: Mapping[str, frozenset[str]] = {}
+    """The scopes held in each team: by role for a person, as given for a key."""
+    home_team_id: str | None = None
+    """Where things go unless a team is named: the personal team, or the key's own."""
 
-    def holds(self, scope: str) -> bool:
-        """Tell whether the actor's key, if it is one, was given this scope."""
-        return self.scopes is None or scope in self.scopes or "admin:*" in self.scopes
+    def sees(self, team_id: str) -> bool:
+        """Tell whether the actor has anything to do with the team."""
+        return team_id in self.grants
 
-    def must_hold(self, scope: str) -> None:
-        """Raise `NotAllowed` unless the actor holds the scope."""
-        if not self.holds(scope):
-            raise NotAllowed(f"This needs the scope {scope!r}.", scope=scope)
+    def holds(self, scope: str, *, team_id: str) -> bool:
+        """Tell whether the actor may do this in that team."""
+        return covers(self.grants.get(team_id, frozenset()), scope)
+
+    def teams_with(self, *any_of: str) -> tuple[str, ...]:
+        """Return the teams in which the actor holds at least one of these scopes."""
+        return tuple(
+            team_id
+            for team_id, held in self.grants.items()
+            if any(covers(held, scope) for scope in any_of)
+        )
+
+
+def missing(scope: str) -> NotAllowed:
+    """Return the refusal of somebody who does not hold the scope."""
+    return NotAllowed(f"This needs the scope {scope!r}.", scope=scope)
 
 
 NOBODY = Actor(id="anonymous")
@@ -148,10 +163,15 @@ class Work:
         claim = await self.load(CLAIM, self._claim_stream(scope, value))
         return claim.state.owner_id if claim.state is not None else None
 
-    def must_see(self, team_id: str) -> None:
-        """Raise `NotFound` for another team's things: even their existence is not told."""
-        if team_id not in self.actor.team_ids:
+    def must_hold(self, scope: str, *, team_id: str) -> None:
+        """Raise `NotAllowed` in one's own team, `NotFound` for another team's things.
+
+        Even the existence of what another team has is not told.
+        """
+        if not self.actor.sees(team_id):
             raise NotFound
+        if not self.actor.holds(scope, team_id=team_id):
+            raise missing(scope)
 
     def new_id(self, prefix: str) -> str:
         """Return a new random id."""

@@ -18,6 +18,7 @@ from commands.identity import Registered, RegisterUser
 from commands.work import NOBODY, Actor
 from domain.catalogue import EVENTS, UPCASTERS
 from domain.kernel.events import Event
+from domain.teams.values import SCOPES_OF, Role
 from infrastructure.event_store import Metadata, NewEvent
 from infrastructure.event_store.codec import JsonCodec
 from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA, PostgresEventStore
@@ -45,7 +46,12 @@ class Person:
         self.username = registered.username
         self.email = registered.email
         self.context = Context(
-            actor=Actor(id=self.user_id, user_id=self.user_id, team_ids=(self.team_id,))
+            actor=Actor(
+                id=self.user_id,
+                user_id=self.user_id,
+                grants={self.team_id: SCOPES_OF[Role.OWNER]},
+                home_team_id=self.team_id,
+            )
         )
 
 

@@ -86,7 +86,7 @@ async def request(body: NewDeployment, write: Writing) -> Response:
 
     auth = body.registry_auth
     command = RequestDeployment(
-        team_id=body.team_id or write.team_ids[0],
+        team_id=write.team_id("deployments:write", named=body.team_id),
         app_name=body.app_name,
         image=body.image,
         port=body.port,
@@ -105,10 +105,10 @@ async def request(body: NewDeployment, write: Writing) -> Response:
 @router.get("", response_model=Summaries, responses=refusals(401, 403))
 async def list_all(query: Annotated[DeploymentQuery, Query()], read: Reading) -> Response:
     """List the deployments."""
-    read.must_hold("deployments:read")
+    team_ids = read.team_ids("deployments:read")
     window = window_of(query, DEPLOYMENT_LISTING, "deployments", read.services)
     status = Status(query.status) if query.status is not None else None
-    page = await list_deployments(read.views, window, team_ids=read.team_ids, status=status)
+    page = await list_deployments(read.views, window, team_ids=team_ids, status=status)
     return respond(
         Summaries(
             deployments=[summary_of(row, read.options.gateway_url) for row in page.rows],
@@ -122,11 +122,11 @@ async def get(
     deployment_id: DeploymentId, query: Annotated[AsOf, Query()], read: Reading
 ) -> Response:
     """Show one deployment, as it is or as it was."""
-    read.must_hold("deployments:read")
     if query.as_of is not None:
         row = await _as_of(read, deployment_id, query.as_of)
+        read.must_hold("deployments:read", team_id=row.team_id)
     else:
-        row = await _theirs(read, deployment_id)
+        row = await _theirs(read, deployment_id, "deployments:read")
     shown = deployment_of(row, read.options.gateway_url)
     return respond(shown, headers={"ETag": etag(row.version)})
 
@@ -134,8 +134,7 @@ async def get(
 @router.get("/{deployment_id}/status", response_model=StatusOut, responses=SHOWING)
 async def status(deployment_id: DeploymentId, read: Reading) -> Response:
     """Show how its containers are."""
-    read.must_hold("deployments:read")
-    row = await _theirs(read, deployment_id)
+    row = await _theirs(read, deployment_id, "deployments:read")
     return respond(status_of(row, now=read.services.clock()), headers={"ETag": etag(row.version)})
 
 
@@ -144,8 +143,7 @@ async def logs(
     deployment_id: DeploymentId, query: Annotated[LogQuery, Query()], read: Reading
 ) -> Response:
     """Show what its containers wrote."""
-    read.must_hold("logs:read")
-    row = await _theirs(read, deployment_id)
+    row = await _theirs(read, deployment_id, "logs:read")
     if query.follow:
         raise InvalidValue("Logs cannot be followed yet; ask again with since.", follow="is true")
     entries = await read.services.logs.tail(
@@ -220,12 +218,13 @@ async def delete(deployment_id: DeploymentId, write: Writing) -> Response:
     return waiting.with_headers(**done.headers).response()
 
 
-async def _theirs(read: Read, deployment_id: str) -> DeploymentRow:
+async def _theirs(read: Read, deployment_id: str, scope: str) -> DeploymentRow:
     row = None
     if is_id(deployment_id, "dpl"):
-        row = await deployment_by_id(read.views, deployment_id, team_ids=read.team_ids)
+        row = await deployment_by_id(read.views, deployment_id, team_ids=read.seen_teams)
     if row is None:
         raise NotFound
+    read.must_hold(scope, team_id=row.team_id)
     return row
 
 
@@ -245,7 +244,7 @@ async def _as_of(read: Read, deployment_id: str, text: str) -> DeploymentRow:
     ]
     events = await read.services.decoder.decode_all(recorded)
     row = as_of(zip(events, recorded, strict=True))
-    if row is None or row.team_id not in read.team_ids:
+    if row is None or row.team_id not in read.seen_teams:
         raise NotFound
     return row
 
@@ -254,7 +253,7 @@ async def _check_version(write: Write, deployment_id: str) -> None:
     if not is_id(deployment_id, "dpl"):
         raise NotFound
     if "if-match" in write.request.headers:
-        row = await deployment_by_id(write.views, deployment_id, team_ids=write.team_ids)
+        row = await deployment_by_id(write.views, deployment_id, team_ids=write.seen_teams)
         if row is None:
             raise NotFound
         write.check_version(row.version)

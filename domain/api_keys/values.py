@@ -9,35 +9,14 @@ The 30 secret characters carry 178 bits.
 import re
 import zlib
 
-from domain.kernel.errors import RuleViolated
-
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PUBLIC_LENGTH = 12
 SECRET_LENGTH = 30
 PREFIX = "tp_live_"
 
-SCOPES = frozenset(
-    {
-        "deployments:read",
-        "deployments:write",
-        "keys:read",
-        "keys:write",
-        "logs:read",
-        "analytics:read",
-        "billing:read",
-        "audit:read",
-        "call:*",
-        "admin:*",
-    }
-)
 DEFAULT_SCOPES = ("call:*",)
 
-_CALL_ONE = re.compile(r"call:dpl-[0-9a-z]{10}")
 _KEY = re.compile(r"tp_live_[0-9A-Za-z]{42}_[0-9A-Za-z]{6}")
-
-
-class UnknownScope(RuleViolated):
-    """There is no such scope."""
 
 
 def checksum(text: str) -> str:
@@ -59,11 +38,3 @@ def assemble_key(public: str, secret: str) -> str:
 def looks_like_key(text: str) -> bool:
     """Tell whether the text is a well-formed key with a right checksum."""
     return _KEY.fullmatch(text) is not None and checksum(text[:-7]) == text[-6:]
-
-
-def scopes(wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the scopes sorted and without repeats; raises `UnknownScope`."""
-    for scope in wanted:
-        if scope not in SCOPES and _CALL_ONE.fullmatch(scope) is None:
-            raise UnknownScope(f"There is no scope {scope!r}.", known=sorted(SCOPES))
-    return tuple(sorted(set(wanted)))

@@ -16,11 +16,6 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     password_hash: str
 
-    @property
-    def team_ids(self) -> tuple[str, ...]:
-        """The teams whose things this person may see."""
-        return (self.team_id,)
-
 
 def evolve(state: User | None, event: Event) -> User | None:
     """Remember what happened to the account."""

@@ -191,14 +191,17 @@ class KafkaPublisher:
     def _send(self, producer: KafkaProducer, record: Outgoing) -> Any:  # noqa: ANN401 - its future
         topic, partition = record.place
         event = record.event
-        return producer.send(
-            topic.value,
-            key=None if event is None else event.stream_id.encode(),
-            value=b"" if event is None else event.data,
-            headers=headers_of(record),
-            partition=partition,
-            timestamp_ms=None if event is None else int(event.recorded_at.timestamp() * 1000),
-        )
+        try:
+            return producer.send(
+                topic.value,
+                key=None if event is None else event.stream_id.encode(),
+                value=b"" if event is None else event.data,
+                headers=headers_of(record),
+                partition=partition,
+                timestamp_ms=None if event is None else int(event.recorded_at.timestamp() * 1000),
+            )
+        except ValueError as error:  # the topic was deleted, and is only half there again
+            raise PublishFailed(str(error)) from error
 
     def _fits(self, record: Outgoing) -> bool:
         event = record.event

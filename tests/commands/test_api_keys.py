@@ -10,15 +10,19 @@ from commands.api_keys import RevokeApiKey
 from commands.bus import Context
 from commands.work import Actor
 from domain.api_keys.api_key import ExpiryInThePast
-from domain.api_keys.values import UnknownScope, looks_like_key
+from domain.api_keys.values import looks_like_key
 from domain.kernel.errors import NotAllowed, NotFound
+from domain.kernel.permissions import UnknownScope
 from tests.wiring import Installation, Person
 
 
 def by_key(person: Person, *scopes: str) -> Person:
     """The person's team, acted for by a key with these scopes."""
     other = msgspec.structs.replace(
-        person.context.actor, id="key-0000000001", user_id=None, scopes=frozenset(scopes)
+        person.context.actor,
+        id="key-0000000001",
+        user_id=None,
+        grants={person.team_id: frozenset(scopes)},
     )
     acting = object.__new__(Person)
     acting.__dict__.update(person.__dict__)

@@ -164,7 +164,9 @@ async def test_a_key_without_the_scope_changes_nothing(installation: Installatio
     anna = await installation.register()
     deployment_id = (await installation.deploy(anna)).deployment_id
     reader = Context(
-        actor=msgspec.structs.replace(anna.context.actor, scopes=frozenset({"deployments:read"}))
+        actor=msgspec.structs.replace(
+            anna.context.actor, grants={anna.team_id: frozenset({"deployments:read"})}
+        )
     )
     with pytest.raises(NotAllowed):
         await installation.dispatch(StopDeployment(deployment_id=deployment_id), reader)

@@ -10,13 +10,11 @@ from domain.api_keys.api_key import API_KEY, ExpiryInThePast, must_be_in_the_fut
 from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
 from domain.api_keys.values import (
     BASE62,
-    SCOPES,
-    UnknownScope,
     assemble_key,
     checksum,
     looks_like_key,
-    scopes,
 )
+from domain.kernel.permissions import SCOPES, UnknownScope, scopes
 from tests.scenario import given
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)

@@ -122,7 +122,7 @@ def test_a_registered_person_has_a_personal_team() -> None:
     )
     user = given(USER, registered).state
     assert user is not None
-    assert user.team_ids == ("org-0000000001",)
+    assert user.team_id == "org-0000000001"
 
 
 ANNA_FULL_WIDTH = "\uff41\uff4e\uff4e\uff41"
