@@ -217,9 +217,8 @@ async def test_a_key_without_the_scope_gets_403_in_its_own_team(api: Api) -> Non
         path = await url_of(row, anna)
         if row.scope is None and not row.person:
             continue
-        answer = await program.ask(
-            row.method, path, row.body, X_Tallyport_Min_Position=anna.position
-        )
+        position = anna.position if "{" in row.path else "0"
+        answer = await program.ask(row.method, path, row.body, X_Tallyport_Min_Position=position)
         assert is_problem(answer, 403), row.name
 
 
