@@ -20,7 +20,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 METHOD_NOT_ALLOWED = 405
 
 ROUTERS = (
-    identity.router,
+    *identity.ROUTERS,
     api_keys.router,
     deployments.router,
     images.router,
@@ -28,7 +28,6 @@ ROUTERS = (
     usage.router,
     audit.router,
     # Without the prefix /v1:
-    identity.token_router,
     health.router,
     pages.router,
 )

@@ -47,10 +47,11 @@ def test_commands_of_a_context_record_facts_of_that_context_only() -> None:
     wrong = [
         f"{module.path} imports {name}"
         for module in modules()
-        if module.path.parts[0] == "commands" and module.path.stem in CONTEXTS
+        if module.path.parts[0] == "commands"
+        and (context := module.path.with_suffix("").parts[1]) in CONTEXTS
         for name in imports(module)
         if name.startswith("domain.")
-        and name.split(".")[1] not in {module.path.stem, "kernel"}
+        and name.split(".")[1] not in {context, "kernel"}
         and name.split(".")[2] == "events"
     ]
     assert not wrong, (

@@ -1,0 +1,5 @@
+"""People: joining, signing in and out, and who one is."""
+
+from api.identity import accounts, sessions
+
+ROUTERS = (accounts.router, sessions.router, sessions.token_router)
