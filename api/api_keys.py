@@ -147,12 +147,10 @@ async def revoke(key_id: KeyId, write: Writing) -> Response:
     """Shut a key out, here and at every gateway, within a second."""
     if not is_id(key_id, "key"):
         raise NotFound
-    if "if-match" in write.request.headers:
-        key = await key_by_id(write.views, key_id, team_ids=write.seen_teams)
-        write.check_version(key.version if key is not None else 0)
     return await write.dispatch(
         RevokeApiKey(key_id=key_id),
         lambda _: answer(Message(message="API key revoked successfully")),
+        resource=key_id,
     )
 
 

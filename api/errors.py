@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from commands.bus import Busy
+from commands.bus import Busy, PreconditionFailed
 from commands.identity import WrongCredentials
 from domain.kernel.errors import (
     AlreadyTaken,
@@ -71,12 +71,6 @@ class InvalidCredentials(ApiError):
     status = 401
 
 
-class PreconditionFailed(ApiError):
-    """It was changed since you read it; read it again."""
-
-    status = 412
-
-
 class BodyTooLarge(ApiError):
     """The body is larger than this API takes."""
 
@@ -116,6 +110,7 @@ STATUS_BY_KIND: tuple[tuple[type[Exception], int], ...] = (
     (WrongCredentials, 401),
     (InvalidToken, 401),
     (Busy, 503),
+    (PreconditionFailed, 412),
     (ViewBehind, 503),
     (StoreUnavailable, 503),
     (Conflict, 503),

@@ -14,7 +14,6 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -26,13 +25,15 @@ from api.answers import Answer
 from api.callers import Caller
 from api.errors import IdempotencyKeyReused, Malformed
 from api.services import Services
-from commands.bus import Command, Context
+from commands.bus import Command, Context, Decided
 from domain.kernel.errors import DomainError
 from infrastructure.event_store import Idempotency
 
 HEADER = "Idempotency-Key"
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 NONCE_BYTES = 12
+
+ToAnswer = Callable[[Decided], Answer]
 
 _decoder = msgspec.msgpack.Decoder(Answer)
 _running: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
@@ -69,27 +70,23 @@ class Once:
             seal_key=_hash(secret, "answer", place.encode()),
         )
 
-    async def run(
-        self, command: Command, context: Context, answer: Callable[[Any], Answer]
-    ) -> Answer:
+    async def run(self, command: Command, context: Context, answer: ToAnswer) -> Answer:
         """Run the command, or give the answer again that it got."""
         if self.key is None:
             receipt = await self.services.bus.dispatch(command, context)
-            return _positioned(answer(receipt.result), receipt.position)
+            return _positioned(answer(receipt), receipt.position)
         lock = _running.get(self.key)
         if lock is None:
             lock = _running[self.key] = asyncio.Lock()
         async with lock:
             return await self._answered() or await self._run_now(command, context, answer)
 
-    async def _run_now(
-        self, command: Command, context: Context, answer: Callable[[Any], Answer]
-    ) -> Answer:
+    async def _run_now(self, command: Command, context: Context, answer: ToAnswer) -> Answer:
         remembered: list[Answer] = []
 
-        def remember(result: object) -> Idempotency:
+        def remember(decided: Decided) -> Idempotency:
             # The very answer that is stored is given: made a second time its tokens would differ.
-            remembered[:] = [answer(result)]
+            remembered[:] = [answer(decided)]
             return self._remember(remembered[0])
 
         remembering = msgspec.structs.replace(context, idempotency=remember)
@@ -102,7 +99,7 @@ class Once:
             if answered is None:
                 raise
             return answered
-        given = remembered[0] if remembered else answer(receipt.result)
+        given = remembered[0] if remembered else answer(receipt)
         return _positioned(given, receipt.position)
 
     async def _answered(self) -> Answer | None:

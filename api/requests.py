@@ -1,5 +1,6 @@
 """What a route does with a request: change something once, or read when it is up to date."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -9,15 +10,16 @@ from starlette.responses import Response
 
 from api.answers import Answer
 from api.callers import Caller, Doorkeeper
-from api.errors import Malformed, PreconditionFailed
+from api.errors import Malformed
 from api.idempotency import Once
 from api.services import Services
-from commands.bus import Command, Context
+from commands.bus import Command, Context, Decided
 from commands.work import NOBODY, missing
 from domain.kernel.errors import NotAllowed, NotFound
 
 POSITION_HEADER = "X-Tallyport-Position"
 POSITION_DIGITS_MAX = 18
+ENTITY_TAG = re.compile(r'"[0-9]{1,18}"')
 
 
 class Asking:
@@ -83,27 +85,54 @@ class Asking:
 class Write(Asking):
     """A request that changes something."""
 
-    async def dispatch(self, command: Command, answer: Callable[[Any], Answer]) -> Response:
+    async def dispatch(
+        self,
+        command: Command,
+        answer: Callable[[Any], Answer],
+        *,
+        resource: str | None = None,
+    ) -> Response:
         """Run the command once, however often it is asked for, and answer it."""
-        return (await self.run(command, answer)).response()
+        return (await self.run(command, answer, resource=resource)).response()
 
-    async def run(self, command: Command, answer: Callable[[Any], Answer]) -> Answer:
-        """Run the command once and return the answer, with the log's position in it."""
+    async def run(
+        self,
+        command: Command,
+        answer: Callable[[Any], Answer],
+        *,
+        resource: str | None = None,
+    ) -> Answer:
+        """Run the command once and return the answer, with the log's position in it.
+
+        `resource` is the stream of what the request is about: only in a version that `If-Match`
+        names is anything done to it, and its new version is the answer's entity tag. What was
+        created is the last part of `Location`.
+        """
         once = await Once.of(self.request, self.services, self._caller)
         context = Context(
             actor=self._caller.actor if self._caller is not None else NOBODY,
             address=self.request.state.address,
             correlation_id=self.request_id,
+            expected=self._expected(resource),
         )
-        return await once.run(command, context, answer)
 
-    def check_version(self, version: int) -> None:
-        """Refuse when the client says, by `If-Match`, that it knows another version."""
-        wanted = self.request.headers.get("if-match")
-        if wanted is None or wanted.strip() == "*":
-            return
-        if etag(version) not in [each.strip() for each in wanted.split(",")]:
-            raise PreconditionFailed
+        def tagged(decided: Decided) -> Answer:
+            made = answer(decided.result)
+            subject = resource or made.headers.get("Location", "").rpartition("/")[2]
+            version = decided.versions.get(subject)
+            return made if version is None else made.with_headers(ETag=etag(version))
+
+        return await once.run(command, context, tagged)
+
+    def _expected(self, resource: str | None) -> dict[str, frozenset[int]]:
+        """Return what the client says, by `If-Match`, to know of the resource."""
+        sent = self.request.headers.getlist("if-match")
+        if resource is None or not sent:
+            return {}
+        tags = [tag.strip() for each in sent for tag in each.split(",")]
+        if "*" in tags:  # whatever it is, as long as it is there
+            return {}
+        return {resource: frozenset(int(tag[1:-1]) for tag in tags if ENTITY_TAG.fullmatch(tag))}
 
 
 class Read(Asking):

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import random
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
@@ -22,7 +22,7 @@ import structlog
 
 from commands.work import Actor, Loaded, Work
 from domain.kernel.aggregates import Aggregate
-from domain.kernel.errors import DomainError
+from domain.kernel.errors import DomainError, NotAllowed, NotFound
 from domain.kernel.events import Event
 from infrastructure.event_store import (
     Conflict,
@@ -54,19 +54,31 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
-    idempotency: Callable[[Any], Idempotency] | None = None
-    """Makes of the handler's result what is to be remembered for a repeat."""
+    expected: Mapping[str, Collection[int]] = {}
+    """Per stream the versions in which the caller knows it: in another one nothing is done."""
+    idempotency: Callable[["Decided"], Idempotency] | None = None
+    """Makes of what was decided what is to be remembered for a repeat."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
-    """What came of a command: the handler's result, and the log's position that includes it."""
+class Decided(msgspec.Struct, frozen=True):
+    """What a handler decided: its result, and the version that each stream it looked at has now."""
 
     result: Any
+    versions: Mapping[str, int]
+
+
+class Receipt(Decided, frozen=True):
+    """What came of a command, and the log's position that includes it."""
+
     position: int
 
 
 class Busy(DomainError):
     """Too many people are changing this at the same time; try again."""
+
+
+class PreconditionFailed(DomainError):
+    """It was changed since you read it; read it again."""
 
 
 class Store(Protocol):
@@ -138,8 +150,9 @@ class Bus:
     async def dispatch(self, command: Command, context: Context) -> Receipt:
         """Run the command; raises what the handler refuses with.
 
-        Also `Repeated` when the idempotency key was used before, `Busy` after `ATTEMPTS_MAX`
-        conflicts, `StoreUnavailable`.
+        Also `PreconditionFailed` when a stream is not in the version that is expected, `Repeated`
+        when the idempotency key was used before, `Busy` after `ATTEMPTS_MAX` conflicts,
+        `StoreUnavailable`.
         """
         async with contextlib.AsyncExitStack() as turn:
             return await self._run(command, context, turn)
@@ -152,17 +165,17 @@ class Bus:
         for attempt in range(ATTEMPTS_MAX):
             work = self._work(context.actor, fresh=fresh)
             try:
-                result = await handler(command, work)
+                result = await _decide(handler(command, work), work, context)
             except DomainError:
                 if not await self._was_out_of_date(work):
                     raise
                 fresh = True
                 continue
-            if not work.changes and await self._was_out_of_date(work):
+            if _rests_on_more_than_its_changes(work, context) and await self._was_out_of_date(work):
                 fresh = True
                 continue
             try:
-                return Receipt(result, await self._append(work, context, result))
+                return await self._append(work, context, Decided(result, work.versions))
             except Conflict:
                 fresh = True
                 if in_turn:  # it was another process
@@ -221,11 +234,12 @@ class Bus:
         )
         return f"claim-{digest.hexdigest()[:40]}"
 
-    async def _append(self, work: Work, context: Context, result: object) -> int:
+    async def _append(self, work: Work, context: Context, decided: Decided) -> Receipt:
         changes = work.changes
-        idempotency = context.idempotency(result) if context.idempotency is not None else None
+        idempotency = context.idempotency(decided) if context.idempotency is not None else None
         if not changes:
-            return await self._store.remember(idempotency)
+            position = await self._store.remember(idempotency)
+            return Receipt(decided.result, decided.versions, position)
         new_events = await self._new_events(changes, context)
         try:
             position = await self._store.append(new_events, idempotency=idempotency)
@@ -235,7 +249,7 @@ class Bus:
             raise
         for change in changes:
             await self._remember(change)
-        return position
+        return Receipt(decided.result, decided.versions, position)
 
     async def _new_events(
         self, changes: Sequence[Loaded[msgspec.Struct]], context: Context
@@ -338,6 +352,38 @@ class Turns:
             lock, waiting = self._locks.pop(stream_id)
             if waiting > 1:
                 self._locks[stream_id] = (lock, waiting - 1)
+
+
+async def _decide(deciding: Awaitable[Any], work: Work, context: Context) -> object:
+    """Return the handler's result; raises `PreconditionFailed` before what a rule refuses.
+
+    But not before the thing turned out to be missing, or not the caller's: who may not know its
+    version is not told whether they guessed it.
+    """
+    try:
+        result = await deciding
+    except (NotFound, NotAllowed):
+        raise
+    except DomainError:
+        _check_expected(work, context)
+        raise
+    if not context.expected.keys() <= work.loaded_versions.keys():
+        raise AssertionError("a version is expected of a stream that the handler does not load")
+    _check_expected(work, context)
+    return result
+
+
+def _check_expected(work: Work, context: Context) -> None:
+    loaded = work.loaded_versions
+    for stream_id, versions in context.expected.items():
+        if stream_id in loaded and loaded[stream_id] not in versions:
+            raise PreconditionFailed
+
+
+def _rests_on_more_than_its_changes(work: Work, context: Context) -> bool:
+    """Tell whether the append's own check of versions does not cover what was decided on."""
+    changed = {change.stream_id for change in work.changes}
+    return not changed or not context.expected.keys() <= changed
 
 
 def _metadata(change: Loaded[msgspec.Struct], context: Context) -> Metadata:

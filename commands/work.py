@@ -116,6 +116,19 @@ class Work:
         return [loaded for loaded in self._loaded.values() if loaded.recorded]
 
     @property
+    def loaded_versions(self) -> dict[str, int]:
+        """The streams that were looked at, with the version each had then."""
+        return {stream_id: loaded.version for stream_id, loaded in self._loaded.items()}
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The same streams with the version each has once everything is appended."""
+        return {
+            stream_id: loaded.version + len(loaded.recorded)
+            for stream_id, loaded in self._loaded.items()
+        }
+
+    @property
     def remembered(self) -> dict[str, int]:
         """The streams whose state came from memory, with the version it had."""
         return {

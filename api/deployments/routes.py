@@ -173,30 +173,36 @@ async def logs(
 @router.patch("/{deployment_id}/scale", response_model=Changed, responses=CHANGING)
 async def scale(deployment_id: DeploymentId, body: Scale, write: Writing) -> Response:
     """Run another number of replicas."""
-    await _check_version(write, deployment_id)
+    _must_be_an_id(deployment_id)
     command = ScaleDeployment(
         deployment_id=deployment_id,
         replicas=body.replicas,
         replicas_max=write.options.replicas_max,
     )
-    return await write.dispatch(command, _changed(f"Scaling to {body.replicas} replicas"))
+    return await write.dispatch(
+        command, _changed(f"Scaling to {body.replicas} replicas"), resource=deployment_id
+    )
 
 
 @router.post("/{deployment_id}/stop", response_model=Changed, responses=CHANGING)
 async def stop(deployment_id: DeploymentId, write: Writing) -> Response:
     """Run nothing of it, but keep it."""
-    await _check_version(write, deployment_id)
+    _must_be_an_id(deployment_id)
     return await write.dispatch(
-        StopDeployment(deployment_id=deployment_id), _changed("Deployment is stopping")
+        StopDeployment(deployment_id=deployment_id),
+        _changed("Deployment is stopping"),
+        resource=deployment_id,
     )
 
 
 @router.post("/{deployment_id}/start", response_model=Changed, responses=CHANGING)
 async def start(deployment_id: DeploymentId, write: Writing) -> Response:
     """Run it again."""
-    await _check_version(write, deployment_id)
+    _must_be_an_id(deployment_id)
     return await write.dispatch(
-        StartDeployment(deployment_id=deployment_id), _changed("Deployment is starting")
+        StartDeployment(deployment_id=deployment_id),
+        _changed("Deployment is starting"),
+        resource=deployment_id,
     )
 
 
@@ -207,10 +213,11 @@ async def start(deployment_id: DeploymentId, write: Writing) -> Response:
 )
 async def delete(deployment_id: DeploymentId, write: Writing) -> Response:
     """Make it disappear: answered when its containers and routes are gone."""
-    await _check_version(write, deployment_id)
+    _must_be_an_id(deployment_id)
     done = await write.run(
         DeleteDeployment(deployment_id=deployment_id),
         lambda _: answer(Message(message="Deployment deleted successfully")),
+        resource=deployment_id,
     )
     if await _is_gone(write, deployment_id):
         return done.response()
@@ -249,14 +256,9 @@ async def _as_of(read: Read, deployment_id: str, text: str) -> DeploymentRow:
     return row
 
 
-async def _check_version(write: Write, deployment_id: str) -> None:
+def _must_be_an_id(deployment_id: str) -> None:
     if not is_id(deployment_id, "dpl"):
         raise NotFound
-    if "if-match" in write.request.headers:
-        row = await deployment_by_id(write.views, deployment_id, team_ids=write.seen_teams)
-        if row is None:
-            raise NotFound
-        write.check_version(row.version)
 
 
 async def _is_gone(write: Write, deployment_id: str) -> bool:

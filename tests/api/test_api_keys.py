@@ -62,6 +62,14 @@ async def test_a_key_is_revoked_only_in_the_version_that_was_read(api: Api) -> N
     assert (await anna.ask("DELETE", path, If_Match=tag)).status_code == 200
 
 
+async def test_the_answer_to_a_new_key_has_the_tag_that_reading_it_has(api: Api) -> None:
+    anna = await api.join()
+    made = await anna.post("/v1/api-keys", {"name": "k"}, Idempotency_Key="once")
+    again = await anna.post("/v1/api-keys", {"name": "k"}, Idempotency_Key="once")
+    read = await anna.get(made.headers["location"])
+    assert made.headers["etag"] == again.headers["etag"] == read.headers["etag"]
+
+
 async def test_expiry_must_be_a_time_to_come(api: Api) -> None:
     anna = await api.join()
     for expires_at, status in (

@@ -184,7 +184,40 @@ async def test_a_change_is_made_only_to_the_version_that_was_read(api: Api) -> N
         ("DELETE", path, None),
     ):
         assert is_problem(await anna.ask(method, url, body, If_Match=tag), 412), url
-    assert (await anna.post(f"{path}/stop", If_Match="*")).status_code == 200
+    now = changed.headers["etag"]
+    for wrong in ('W/"2"', "2", '"0"', "x", '"1" "2"', '"-2"', '"' + "9" * 30 + '"', ""):
+        assert is_problem(await anna.post(f"{path}/stop", If_Match=wrong), 412), wrong
+    stopped = await anna.post(f"{path}/stop", If_Match=f'"77", {now}')
+    assert stopped.status_code == 200
+    assert (await anna.get(path)).headers["etag"] == stopped.headers["etag"] != now
+    assert (await anna.post(f"{path}/start", If_Match="*")).status_code == 200
+
+
+async def test_of_two_hundred_pairs_that_read_the_same_one_each_is_carried_out(api: Api) -> None:
+    anna = await api.join()
+    apis = [api, api.another()]
+
+    async def pairs(number: int) -> list[list[int]]:
+        path = f"/v1/deployments/{await anna.deploy(f'app-{number}')}/scale"
+        tag, seen = '"1"', []
+        for replicas in range(2, 12):
+            answers = await asyncio.gather(
+                *(
+                    one.client.patch(
+                        path,
+                        json={"replicas": replicas},
+                        headers={**anna.headers, "If-Match": tag},
+                    )
+                    for one in apis
+                )
+            )
+            seen.append(sorted(answer.status_code for answer in answers))
+            tag = next(each.headers["etag"] for each in answers if each.status_code == 200)
+        return seen
+
+    seen = [each for some in await asyncio.gather(*map(pairs, range(20))) for each in some]
+    assert seen == [[200, 412]] * 200
+    await apis[1].close()
 
 
 async def test_it_is_shown_as_it_was_at_a_time_or_position(api: Api) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from commands.api_keys import CreateApiKey, CreatedApiKey, RevokeApiKey
-from commands.bus import Context, schema_of
+from commands.bus import Context, Decided, PreconditionFailed, schema_of
 from commands.deployments import (
     ReportReplicas,
     ScaleDeployment,
@@ -29,8 +29,9 @@ PROVISIONER = Context(actor=Actor(id="provisioner"))
 def keyed(context: Context, key: bytes) -> Context:
     """The context of a request with an idempotency key."""
 
-    def remember(result: CreatedApiKey) -> Idempotency:
-        return Idempotency(key=key, fingerprint=b"body", answer=result.key_id.encode())
+    def remember(decided: Decided) -> Idempotency:
+        created: CreatedApiKey = decided.result
+        return Idempotency(key=key, fingerprint=b"body", answer=created.key_id.encode())
 
     return msgspec.structs.replace(context, idempotency=remember)
 
@@ -187,6 +188,51 @@ async def test_a_repeat_of_a_command_that_changed_nothing_is_known_too(
         await installation.dispatch(stop, context)
     kept = await installation.store.answer_of(b"again")
     assert kept == (b"body", b"stopping", receipt.position)
+
+
+def expecting(context: Context, stream_id: str, *versions: int) -> Context:
+    return msgspec.structs.replace(context, expected={stream_id: versions})
+
+
+async def test_a_command_is_done_only_in_the_version_that_is_expected(
+    installation: Installation,
+) -> None:
+    anna, berta = await installation.register(), await installation.register("berta")
+    dpl = (await installation.deploy(anna)).deployment_id
+    stop, start = StopDeployment(deployment_id=dpl), StartDeployment(deployment_id=dpl)
+    with pytest.raises(PreconditionFailed):
+        await installation.dispatch(stop, expecting(anna.context, dpl, 2))
+    with pytest.raises(PreconditionFailed):
+        await installation.dispatch(stop, expecting(anna.context, dpl))
+    receipt = await installation.dispatch(stop, expecting(anna.context, dpl, 7, 1))
+    assert receipt.versions == {dpl: 2}
+    # Also where nothing would change, and before a rule is told, but not before NotFound.
+    with pytest.raises(PreconditionFailed):
+        await installation.dispatch(stop, expecting(anna.context, dpl, 1))
+    scale = ScaleDeployment(deployment_id=dpl, replicas=2, replicas_max=10)
+    with pytest.raises(PreconditionFailed):
+        await installation.dispatch(scale, expecting(anna.context, dpl, 1))
+    with pytest.raises(DeploymentIsStopped):
+        await installation.dispatch(scale, expecting(anna.context, dpl, 2))
+    with pytest.raises(NotFound):
+        await installation.dispatch(start, expecting(berta.context, dpl, 1))
+    assert await versions(installation, dpl) == [1, 2]
+
+
+async def test_an_expected_version_is_compared_with_the_log_not_with_what_a_process_remembers(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    dpl = (await installation.deploy(anna)).deployment_id
+    elsewhere = installation.another_bus()
+    await elsewhere.dispatch(StopDeployment(deployment_id=dpl), anna.context)
+    start = StartDeployment(deployment_id=dpl)
+    with pytest.raises(PreconditionFailed):
+        await installation.dispatch(start, expecting(anna.context, dpl, 1))
+    await elsewhere.dispatch(start, anna.context)
+    scale = ScaleDeployment(deployment_id=dpl, replicas=2, replicas_max=10)
+    receipt = await installation.dispatch(scale, expecting(anna.context, dpl, 3))
+    assert receipt.versions[dpl] == 4
 
 
 async def test_the_id_of_another_kind_of_thing_is_not_found(installation: Installation) -> None:
