@@ -21,6 +21,7 @@ from domain.catalogue import EVENTS, UPCASTERS
 from infrastructure.ending import end
 from infrastructure.event_store.codec import JsonCodec
 from infrastructure.event_store.postgres import PostgresEventStore
+from infrastructure.link_tokens.hmac import HmacLinkTokens
 from infrastructure.passwords.argon2 import Argon2Passwords
 from infrastructure.sealing.postgres import PostgresVault
 from infrastructure.stream import Stream
@@ -76,9 +77,14 @@ class Core:
                 passes=sessions.argon2_time_cost,
                 lanes=sessions.argon2_parallelism,
             ),
+            links=self.links(),
             handlers=HANDLERS,
             claim_secret=self.derived_secret("claims"),
         )
+
+    def links(self) -> HmacLinkTokens:
+        """Return what makes and reads the tokens of links in mails."""
+        return HmacLinkTokens(self.derived_secret("links"))
 
     def derived_secret(self, purpose: str) -> bytes:
         """Return a secret of its own for a purpose, from the installation's secret key."""

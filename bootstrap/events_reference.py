@@ -23,7 +23,8 @@ Everything that can stand in the log, by context. A name and its version are pro
 stored events of an older version are lifted to the newest when they are read.
 
 `personal` fields are sealed with the key of the person in `user_id`; `secret` fields are sealed
-with the key of the team and stay sealed for every reader but the provisioner.
+with the key of a team or a person and stay sealed for every reader but the worker that needs them:
+the provisioner or the mailer.
 
 Written by `{_REMAKE}`."""
 

@@ -31,6 +31,7 @@ from infrastructure.event_store import (
     NewEvent,
     RecordedEvent,
 )
+from infrastructure.link_tokens import LinkTokens
 from infrastructure.passwords import Passwords
 from infrastructure.sealing import Vault
 
@@ -133,6 +134,7 @@ class Bus:
         codec: BatchCodec,
         vault: Vault,
         passwords: Passwords,
+        links: LinkTokens,
         handlers: Handlers,
         claim_secret: bytes,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -141,6 +143,7 @@ class Bus:
         self._codec = codec
         self._vault = vault
         self._passwords = passwords
+        self._links = links
         self._handlers = handlers
         self._claim_secret = claim_secret
         self._clock = clock
@@ -224,6 +227,7 @@ class Bus:
             now=self._clock(),
             vault=self._vault,
             passwords=self._passwords,
+            links=self._links,
             claim_stream=self._claim_stream,
             fresh=fresh,
         )

@@ -1,10 +1,11 @@
 """The table of contents: every command and the function that carries it out."""
 
-from commands import api_keys, deployments, identity
+from commands import api_keys, deployments, identity, mail
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
     **identity.HANDLERS,
     **api_keys.HANDLERS,
     **deployments.HANDLERS,
+    **mail.HANDLERS,
 }

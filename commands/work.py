@@ -16,6 +16,7 @@ from domain.kernel.errors import AlreadyTaken, NotAllowed, NotFound
 from domain.kernel.events import Event, ValueClaimed, ValueReleased
 from domain.kernel.ids import ALPHABET, LENGTH
 from domain.kernel.permissions import covers
+from infrastructure.link_tokens import LinkTokens
 from infrastructure.passwords import Passwords
 from infrastructure.sealing import Vault
 
@@ -98,6 +99,7 @@ class Work:
         now: datetime,
         vault: Vault,
         passwords: Passwords,
+        links: LinkTokens,
         claim_stream: "ClaimStream",
         fresh: bool,
     ) -> None:
@@ -105,6 +107,7 @@ class Work:
         self.now = now
         self.vault = vault
         self.passwords = passwords
+        self.links = links
         self._repository = repository
         self._claim_stream = claim_stream
         self._fresh = fresh
@@ -189,6 +192,10 @@ class Work:
     def new_id(self, prefix: str) -> str:
         """Return a new random id."""
         return prefix + "-" + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+
+    def new_nonce(self) -> str:
+        """Return 128 random bits, by which one link is told from every other."""
+        return secrets.token_urlsafe(16)
 
 
 class ClaimStream(Protocol):

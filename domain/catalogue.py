@@ -13,6 +13,7 @@ from domain.api_keys import events as api_keys
 from domain.deployments import events as deployments
 from domain.identity import events as identity
 from domain.kernel import events as kernel
+from domain.mail import events as mail
 from domain.metering import events as metering
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
@@ -38,6 +39,9 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "deployments.DeploymentFailed@1": deployments.DeploymentFailed,
     "deployments.DeploymentStopped@1": deployments.DeploymentStopped,
     "deployments.DeploymentDeleted@1": deployments.DeploymentDeleted,
+    "mail.MailRequested@1": mail.MailRequested,
+    "mail.MailSent@1": mail.MailSent,
+    "mail.MailFailed@1": mail.MailFailed,
     "metering.RequestsServed@1": metering.RequestsServed,
 }
 

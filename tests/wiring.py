@@ -22,6 +22,7 @@ from domain.teams.values import SCOPES_OF, Role
 from infrastructure.event_store import Metadata, NewEvent
 from infrastructure.event_store.codec import JsonCodec
 from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA, PostgresEventStore
+from infrastructure.link_tokens.hmac import HmacLinkTokens
 from infrastructure.passwords.argon2 import Argon2Passwords
 from infrastructure.sealing.postgres import SEALING_SCHEMA, PostgresVault
 from infrastructure.stream.store import StoreStream
@@ -70,6 +71,7 @@ class Installation:
         self.vault = PostgresVault(pool, secret=SECRET)
         self.codec = JsonCodec(EVENTS, UPCASTERS, self.vault)
         self.passwords = Argon2Passwords(memory_kib=64, passes=1, lanes=1, waiting_max=5000)
+        self.links = HmacLinkTokens(SECRET)
         self.bus = self.another_bus()
         self._stop = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []
@@ -81,6 +83,7 @@ class Installation:
             codec=self.codec,
             vault=self.vault,
             passwords=self.passwords,
+            links=self.links,
             handlers=HANDLERS,
             claim_secret=SECRET,
         )

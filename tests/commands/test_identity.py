@@ -46,6 +46,7 @@ def bus(installation: Installation, clock: Clock) -> Bus:
         codec=installation.codec,
         vault=installation.vault,
         passwords=installation.passwords,
+        links=installation.links,
         handlers=HANDLERS,
         claim_secret=SECRET,
         clock=clock,

@@ -18,6 +18,7 @@ from domain.identity.session import SESSION
 from domain.identity.user import USER
 from domain.kernel.aggregates import CLAIM, Aggregate
 from domain.kernel.events import Event
+from domain.mail.mail import MAIL
 from domain.metering.events import RequestsServed
 from domain.metering.values import decode_frame
 from infrastructure.event_store.codec import JsonCodec, personal_fields
@@ -26,7 +27,7 @@ from infrastructure.sealing.postgres import PostgresVault
 
 FOLDER = Path(__file__).parents[1] / "golden_events"
 KEY = bytes(range(32))
-AGGREGATES: tuple[Aggregate, ...] = (CLAIM, USER, SESSION, API_KEY, DEPLOYMENT)
+AGGREGATES: tuple[Aggregate, ...] = (CLAIM, USER, SESSION, API_KEY, DEPLOYMENT, MAIL)
 FILES = sorted(FOLDER.glob("*.json"))
 
 
