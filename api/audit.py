@@ -1,5 +1,6 @@
 """Who did what, when, from where; and the history of one thing."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from api.addresses import opened_addresses
 from api.answers import respond
 from api.guard import GuardedRoute
 from api.lists import PageQuery, Pagination, pagination_of, window_of
@@ -84,7 +86,7 @@ async def audit(query: Annotated[AuditQuery, Query()], read: Reading) -> Respons
     )
     return respond(
         Entries(
-            events=[_entry(row) for row in page.rows],
+            events=await _entries(page.rows, read),
             pagination=pagination_of(page, window, query, "audit", read.services),
         )
     )
@@ -102,10 +104,15 @@ async def history_of(
     rows = await history(read.views, resource, team_ids=team_ids, user_id=read.caller.actor.user_id)
     if not rows:
         raise NotFound
-    return respond(History(resource=resource, events=[_entry(row) for row in rows]))
+    return respond(History(resource=resource, events=await _entries(rows, read)))
 
 
-def _entry(row: AuditRow) -> Entry:
+async def _entries(rows: Sequence[AuditRow], read: Read) -> list[Entry]:
+    addresses = await opened_addresses(read.services.vault, [row.address for row in rows])
+    return [_entry(row, address) for row, address in zip(rows, addresses, strict=True)]
+
+
+def _entry(row: AuditRow, address: str | None) -> Entry:
     return Entry(
         position=row.position,
         event_id=row.event_id,
@@ -114,7 +121,7 @@ def _entry(row: AuditRow) -> Entry:
         stream_id=row.stream_id,
         version=row.version,
         actor=row.actor,
-        address=row.address,
+        address=address,
         correlation_id=row.correlation_id,
         content=row.content,
     )

@@ -10,6 +10,7 @@ from commands.bus import Bus
 from infrastructure.containers import CatalogueImage
 from infrastructure.counters import Counters
 from infrastructure.event_store import RecordedEvent
+from infrastructure.sealing import Vault
 from infrastructure.tokens import Tokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
@@ -75,6 +76,7 @@ class Services:
     bus: Bus
     log: Log
     decoder: EventDecoder
+    vault: Vault
     views: Reader
     analytics: AnalyticsQueries
     logs: LogQueries

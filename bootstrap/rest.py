@@ -74,6 +74,7 @@ def _services(
         bus=core.bus(),
         log=core.store,
         decoder=core.codec,
+        vault=core.vault,
         views=reader,
         analytics=analytics,
         logs=LogQueries(clickhouse),

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import hmac
 import random
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -20,11 +19,14 @@ from uuid import uuid4
 import msgspec
 import structlog
 
+from commands.addresses import network_of, whose_address
+from commands.states import StateCache
 from commands.work import Actor, Loaded, Work
 from domain.kernel.aggregates import Aggregate
 from domain.kernel.errors import DomainError, NotAllowed, NotFound
-from domain.kernel.events import Event
+from domain.kernel.events import Event, personal_fields
 from infrastructure.event_store import (
+    ADDRESS_PURPOSE,
     Conflict,
     Idempotency,
     Metadata,
@@ -33,7 +35,7 @@ from infrastructure.event_store import (
 )
 from infrastructure.link_tokens import LinkTokens
 from infrastructure.passwords import Passwords
-from infrastructure.sealing import Vault
+from infrastructure.sealing import KeyDestroyed, Vault
 
 State = TypeVar("State", bound=msgspec.Struct)
 
@@ -174,7 +176,7 @@ class Bus:
                     raise
                 fresh = True
                 continue
-            if _rests_on_more_than_its_changes(work, context) and await self._was_out_of_date(work):
+            if await self._was_out_of_date(work, but={c.stream_id for c in work.changes}):
                 fresh = True
                 continue
             try:
@@ -197,25 +199,30 @@ class Bus:
         if not fresh and (known := self._states.get(stream_id)) is not None:
             kept, kept_version = known
             if isinstance(kept, aggregate.state):  # an id of another kind of thing has none of ours
-                return Loaded(aggregate, stream_id, kept, kept_version, cached=True)
+                personal = self._states.is_personal(stream_id)
+                return Loaded(
+                    aggregate, stream_id, kept, kept_version, cached=True, personal=personal
+                )
         state, version = await self._snapshot(aggregate, stream_id)
         recorded = await self._store.read_stream(stream_id, after=version)
-        for event in await self._codec.decode_all(recorded):
+        events = await self._codec.decode_all(recorded)
+        for event in events:
             if isinstance(event, Exception):
                 raise event
             state = aggregate.evolve(state, event)  # type: ignore[arg-type] # by catalogue
         if recorded:
             version = recorded[-1].version
+        personal = _tell_of_a_person(events)
         if state is not None:
-            self._states.put(stream_id, state, version)
-        return Loaded(aggregate, stream_id, state, version)
+            self._states.put(stream_id, state, version, personal=personal)
+        return Loaded(aggregate, stream_id, state, version, personal=personal)
 
-    async def _was_out_of_date(self, work: Work) -> bool:
-        """Tell whether a decision without events rests on a state that somebody has changed since.
+    async def _was_out_of_date(self, work: Work, *, but: Collection[str] = ()) -> bool:
+        """Tell whether the decision rests on a state that somebody else has changed since.
 
-        One with events needs no such question: its append would conflict.
+        `but`: what the command itself changes needs no such question: its append would conflict.
         """
-        remembered = work.remembered
+        remembered = {s: version for s, version in work.remembered.items() if s not in but}
         if not remembered:
             return False
         return await self._store.versions(list(remembered)) != remembered
@@ -259,9 +266,10 @@ class Bus:
         self, changes: Sequence[Loaded[msgspec.Struct]], context: Context
     ) -> list[NewEvent]:
         encoded = iter(await self._codec.encode_all([e for c in changes for e in c.recorded]))
+        address = await self._kept_address(changes, context)
         new_events = []
         for change in changes:
-            metadata = _metadata(change, context)
+            metadata = _metadata(change, context, address=address)
             for number in range(1, len(change.recorded) + 1):
                 topic, data = next(encoded)
                 new_events.append(
@@ -276,12 +284,30 @@ class Bus:
                 )
         return new_events
 
+    async def _kept_address(
+        self, changes: Sequence[Loaded[msgspec.Struct]], context: Context
+    ) -> str | None:
+        """Return where the command came from as the log may keep it for ever."""
+        if context.address is None:
+            return None
+        subject = whose_address(changes, context.actor)
+        if subject is None:
+            return network_of(context.address)
+        await self._vault.load([subject])
+        try:
+            return self._vault.seal(context.address, subject=subject, purpose=ADDRESS_PURPOSE)
+        except KeyDestroyed:
+            return None
+
     async def _remember(self, change: Loaded[msgspec.Struct]) -> None:
         version = change.version + len(change.recorded)
-        if change.state is not None:
-            self._states.put(change.stream_id, change.state, version)
+        if change.state is None:
+            self._states.drop(change.stream_id)
+            return
+        personal = change.personal or _tell_of_a_person(change.recorded)
+        self._states.put(change.stream_id, change.state, version, personal=personal)
         every = change.aggregate.snapshot_every
-        if every is None or change.version // every == version // every:
+        if every is None or change.version // every == version // every or personal:
             return
         try:
             await self._store.save_snapshot(
@@ -307,35 +333,6 @@ class Bus:
         except msgspec.MsgspecError:  # only a cache: the events tell it all
             structlog.get_logger().warning("snapshot not readable", stream_id=stream_id)
             return None, 0
-
-
-class StateCache:
-    """The states used last. Immutable, so they are shared without copying."""
-
-    def __init__(self, size_max: int) -> None:
-        self._size_max = size_max
-        self._states: OrderedDict[str, tuple[msgspec.Struct, int]] = OrderedDict()
-
-    def get(self, stream_id: str) -> tuple[msgspec.Struct, int] | None:
-        """Return state and version."""
-        found = self._states.get(stream_id)
-        if found is not None:
-            self._states.move_to_end(stream_id)
-        return found
-
-    def put(self, stream_id: str, state: msgspec.Struct, version: int) -> None:
-        """Keep a state unless a newer one is there."""
-        found = self._states.get(stream_id)
-        if found is not None and found[1] > version:
-            return
-        self._states[stream_id] = (state, version)
-        self._states.move_to_end(stream_id)
-        while len(self._states) > self._size_max:
-            self._states.popitem(last=False)
-
-    def drop(self, stream_id: str) -> None:
-        """Forget a state that turned out to be old."""
-        self._states.pop(stream_id, None)
 
 
 class Turns:
@@ -384,18 +381,16 @@ def _check_expected(work: Work, context: Context) -> None:
             raise PreconditionFailed
 
 
-def _rests_on_more_than_its_changes(work: Work, context: Context) -> bool:
-    """Tell whether the append's own check of versions does not cover what was decided on."""
-    changed = {change.stream_id for change in work.changes}
-    return not changed or not context.expected.keys() <= changed
+def _tell_of_a_person(events: Sequence[object]) -> bool:
+    return any(isinstance(e, Event) and personal_fields(type(e)) for e in events)
 
 
-def _metadata(change: Loaded[msgspec.Struct], context: Context) -> Metadata:
+def _metadata(change: Loaded[msgspec.Struct], context: Context, *, address: str | None) -> Metadata:
     """Return who and why; the team is the changed thing's own, where it has one."""
     return Metadata(
         actor=context.actor.id,
         team_id=getattr(change.state, "team_id", context.actor.home_team_id),
-        address=context.address,
+        address=address,
         correlation_id=context.correlation_id,
         causation_id=context.causation_id,
     )

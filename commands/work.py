@@ -68,6 +68,8 @@ class Loaded(msgspec.Struct, Generic[State]):
     state: State | None
     version: int
     cached: bool = False
+    personal: bool = False
+    """The state tells of a person, so it may not be kept for long."""
     recorded: list[Event] = []
 
     @property

@@ -28,6 +28,7 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     team_id: str | None
     address: str | None
+    """As the log has it: sealed."""
     correlation_id: str | None
     content: dict[str, Any]
     """What the event says, with everything sealed or secret left out."""

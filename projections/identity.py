@@ -39,6 +39,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     last_used_at: datetime
     expires_at: datetime
     address: str | None = None
+    """As the log has it: sealed."""
     ended: bool = False
 
 

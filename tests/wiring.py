@@ -19,11 +19,12 @@ from commands.work import NOBODY, Actor
 from domain.catalogue import EVENTS, UPCASTERS
 from domain.kernel.events import Event
 from domain.teams.values import SCOPES_OF, Role
-from infrastructure.event_store import Metadata, NewEvent
+from infrastructure.event_store import ADDRESS_PURPOSE, Metadata, NewEvent
 from infrastructure.event_store.codec import JsonCodec
 from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA, PostgresEventStore
 from infrastructure.link_tokens.hmac import HmacLinkTokens
 from infrastructure.passwords.argon2 import Argon2Passwords
+from infrastructure.sealing import opened, subjects_in
 from infrastructure.sealing.postgres import SEALING_SCHEMA, PostgresVault
 from infrastructure.stream.store import StoreStream
 from projections.catalogue import VIEWS
@@ -176,6 +177,14 @@ class Installation:
             stream_id=stream_id, version=version, topic=topic, data=data, event_id=uuid4()
         )
         return await self.store.append([event])
+
+    async def address(self, kept: str | None) -> str | None:
+        """Return an address that the log or a view has, in clear; None once its key is gone."""
+        if kept is None:
+            return None
+        vault = self.another_vault()
+        await vault.load(subjects_in(kept.encode()))
+        return opened(vault, kept, purpose=ADDRESS_PURPOSE)
 
     async def query(self, sql: str, *parameters: object) -> list[DictRow]:
         """Ask the database as the application's role."""

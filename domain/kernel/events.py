@@ -4,6 +4,7 @@ An event is a promise: it is never edited once stored. Its stable name and schem
 `domain/catalogue.py`.
 """
 
+import functools
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,21 @@ SealedText = Annotated[str, msgspec.Meta(extra={"sealed": True})]
 opens it on purpose; a view, a log or an export only ever sees the sealed form."""
 
 ERASED = "[erased]"
+
+
+@functools.cache
+def personal_fields(event_type: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the names of the fields that are `Personal`, or `Personal | None`."""
+    info = msgspec.inspect.type_info(event_type)
+    if not isinstance(info, msgspec.inspect.StructType):
+        raise TypeError(f"{event_type} is not a struct")
+    return tuple(field.name for field in info.fields if _is_personal(field.type))
+
+
+def _is_personal(kind: msgspec.inspect.Type) -> bool:
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return any(_is_personal(part) for part in kind.types)
+    return isinstance(kind, msgspec.inspect.Metadata) and bool((kind.extra or {}).get("personal"))
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

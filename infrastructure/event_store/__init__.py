@@ -14,15 +14,18 @@ import msgspec
 
 from domain.kernel.errors import DomainError
 
+ADDRESS_PURPOSE = "metadata.address"
+
 
 class Metadata(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Who did it, from where, and because of what. Never a secret, never a personal detail."""
+    """Who did it, from where, and because of what. Never a secret, nothing personal in clear."""
 
     actor: str = "system"
     """Id of the person, key or worker that caused the event."""
     team_id: str | None = None
     address: str | None = None
-    """Network address the command came from."""
+    """Network address the command came from, sealed for `ADDRESS_PURPOSE` with the key of the
+    person it tells about; with the team's for an API key; only the network where it is nobody's."""
     correlation_id: str | None = None
     """Shared by everything that follows from one request; the request id."""
     causation_id: str | None = None

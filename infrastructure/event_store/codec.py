@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from domain.kernel.events import ERASED, Event
+from domain.kernel.events import ERASED, Event, personal_fields
 from infrastructure.event_store import RecordedEvent, UnreadableEvent
 from infrastructure.sealing import KeyDestroyed, Vault, subjects_in
 
@@ -35,9 +35,6 @@ class JsonCodec:
         self._topics: dict[type, str] = {kind: topic for topic, kind in catalogue.items()}
         self._upcasters = dict(upcasters)
         self._vault = vault
-        self._personal: dict[type, tuple[str, ...]] = {
-            kind: personal_fields(kind) for kind in catalogue.values()
-        }
         self._decoders = {topic: msgspec.json.Decoder(t) for topic, t in catalogue.items()}
         self._encoder = msgspec.json.Encoder()
 
@@ -45,15 +42,15 @@ class JsonCodec:
         """Return the topic and the JSON bytes; the keys of personal fields must be loaded."""
         event_type = type(event)
         topic = self._topics[event_type]
-        personal = self._personal[event_type]
+        personal = personal_fields(event_type)  # type: ignore[arg-type] # it is in the catalogue
         if not personal:
             return topic, self._encoder.encode(event)
         content: Content = msgspec.to_builtins(event)
         subject = str(content[_PERSON])
         for field in personal:
-            content[field] = self._vault.seal(
-                str(content[field]), subject=subject, purpose=f"{topic.partition('@')[0]}.{field}"
-            )
+            if (text := content.get(field)) is not None:
+                purpose = f"{topic.partition('@')[0]}.{field}"
+                content[field] = self._vault.seal(str(text), subject=subject, purpose=purpose)
         return topic, self._encoder.encode(content)
 
     def decode(self, topic: str, data: bytes) -> object:
@@ -78,9 +75,7 @@ class JsonCodec:
 
     async def encode_all(self, events: Sequence[Event]) -> list[tuple[str, bytes]]:
         """Return topic and bytes of each event, fetching the keys it needs first."""
-        people = {
-            str(getattr(event, _PERSON)) for event in events if self._personal.get(type(event))
-        }
+        people = {str(getattr(event, _PERSON)) for event in events if personal_fields(type(event))}
         await self._vault.load(people)
         return [self.encode(event) for event in events]
 
@@ -92,11 +87,15 @@ class JsonCodec:
 
     def _opened(self, event: msgspec.Struct, topic: str) -> msgspec.Struct:
         """Return the event with its personal fields in clear."""
-        personal = self._personal[type(event)]
+        personal = personal_fields(type(event))
         if not personal:
             return event
         name = topic.partition("@")[0]
-        opened = {field: self._open(getattr(event, field), f"{name}.{field}") for field in personal}
+        opened = {
+            field: self._open(sealed, f"{name}.{field}")
+            for field in personal
+            if (sealed := getattr(event, field)) is not None
+        }
         return msgspec.structs.replace(event, **opened)
 
     def _open(self, sealed: str, purpose: str) -> str:
@@ -112,16 +111,3 @@ class JsonCodec:
             name, _, version = topic.partition("@")
             topic = f"{name}@{int(version) + 1}"
         return topic, msgspec.json.encode(content)
-
-
-def personal_fields(event_type: type[msgspec.Struct]) -> tuple[str, ...]:
-    """Return the names of the fields that are `Personal`."""
-    info = msgspec.inspect.type_info(event_type)
-    if not isinstance(info, msgspec.inspect.StructType):
-        raise TypeError(f"{event_type} is not a struct")
-    return tuple(
-        field.name
-        for field in info.fields
-        if isinstance(field.type, msgspec.inspect.Metadata)
-        and (field.type.extra or {}).get("personal")
-    )

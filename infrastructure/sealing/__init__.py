@@ -21,7 +21,7 @@ class KeyDestroyed(DomainError):
 
 
 class Vault(Protocol):
-    """Seals and opens texts. Keys are fetched once by `load`, then used without waiting."""
+    """Seals and opens texts. Keys are fetched by `load`, then used at once without waiting."""
 
     async def create(self, subject: str) -> None:
         """Make the subject's key unless there is one, and load it."""
@@ -31,6 +31,14 @@ class Vault(Protocol):
         """Fetch the keys of these subjects; a destroyed one is remembered as such."""
         ...
 
+    async def destroy(self, subjects: Iterable[str]) -> None:
+        """Destroy the keys of these subjects: nobody opens again what they sealed.
+
+        Another process forgets a key it has in memory within a minute. Destroying twice, or what
+        never was, changes nothing.
+        """
+        ...
+
     def seal(self, text: str, *, subject: str, purpose: str) -> str:
         """Return the sealed text. The key must be loaded; raises `KeyDestroyed`."""
         ...
@@ -38,6 +46,19 @@ class Vault(Protocol):
     def open(self, sealed: str, *, purpose: str) -> str:
         """Return the text. The key must be loaded; raises `KeyDestroyed`."""
         ...
+
+
+def opened(vault: Vault, text: str, *, purpose: str) -> str | None:
+    """Return the text in clear, None once its key is destroyed.
+
+    A text that is not sealed is returned as it is. The key must be loaded.
+    """
+    if not text.startswith("sealed:"):
+        return text
+    try:
+        return vault.open(text, purpose=purpose)
+    except KeyDestroyed:
+        return None
 
 
 def subjects_in(data: bytes) -> set[str]:

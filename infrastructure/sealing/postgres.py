@@ -7,7 +7,9 @@ bound in as associated data: a text sealed as an e-mail address does not open as
 
 import base64
 import os
-from collections.abc import Iterable
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,21 +26,36 @@ CREATE TABLE IF NOT EXISTS subject_keys (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 GRANT SELECT, INSERT, DELETE ON subject_keys TO tallyport_app;
+-- What is left of a destroyed key on disk goes with the next round of autovacuum.
+ALTER TABLE subject_keys SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0);
 """
+
+REMEMBERED_SECONDS = 60.0
+"""A key that was destroyed elsewhere is used for so long at most."""
+FRESH_SECONDS = 30.0
+"""A key in memory that is older is fetched again, so what `load` found stays usable for a while."""
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 
 
 class PostgresVault:
-    """The keys that were loaded stay in memory for as long as the process lives."""
+    """The keys that were loaded stay in memory for a minute."""
 
-    def __init__(self, pool: AsyncConnectionPool, *, secret: bytes) -> None:
+    def __init__(
+        self,
+        pool: AsyncConnectionPool,
+        *,
+        secret: bytes,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pool = pool
         self._wrapping = AESGCM(
             HKDF(SHA256(), _KEY_BYTES, salt=None, info=b"tallyport subject keys").derive(secret)
         )
-        self._keys: dict[str, AESGCM | None] = {}
+        self._clock = clock
+        self._keys: OrderedDict[str, tuple[float, AESGCM | None]] = OrderedDict()
+        """When each was loaded, the one loaded first in front; None for a destroyed one."""
 
     async def create(self, subject: str) -> None:
         """Make the subject's key unless there is one, and load it."""
@@ -56,7 +73,11 @@ class PostgresVault:
 
     async def load(self, subjects: Iterable[str]) -> None:
         """Fetch the keys of these subjects; a destroyed one is remembered as such."""
-        missing = [subject for subject in set(subjects) if subject not in self._keys]
+        now = self._clock()
+        while self._keys and next(iter(self._keys.values()))[0] <= now - REMEMBERED_SECONDS:
+            self._keys.popitem(last=False)
+        fresh = now - FRESH_SECONDS
+        missing = [s for s in set(subjects) if s not in self._keys or self._keys[s][0] <= fresh]
         if not missing:
             return
         async with self._pool.connection() as connection:
@@ -64,9 +85,18 @@ class PostgresVault:
                 "SELECT subject, wrapped FROM subject_keys WHERE subject = ANY(%s)", (missing,)
             )
             rows = await cursor.fetchall()
-        self._keys.update(dict.fromkeys(missing))
-        for subject, wrapped in rows:
-            self._keys[subject] = self._unwrap(subject, wrapped)
+        found = {subject: self._unwrap(subject, wrapped) for subject, wrapped in rows}
+        for subject in missing:
+            self._keys.pop(subject, None)
+            self._keys[subject] = (now, found.get(subject))
+
+    async def destroy(self, subjects: Iterable[str]) -> None:
+        """Destroy the keys of these subjects."""
+        gone = list(subjects)
+        async with self._pool.connection() as connection:
+            await connection.execute("DELETE FROM subject_keys WHERE subject = ANY(%s)", (gone,))
+        for subject in gone:
+            self._keys.pop(subject, None)
 
     def seal(self, text: str, *, subject: str, purpose: str) -> str:
         """Return the sealed text. The key must be loaded; raises `KeyDestroyed`."""
@@ -99,7 +129,7 @@ class PostgresVault:
             ) from error
 
     def _key(self, subject: str) -> AESGCM:
-        key = self._keys.get(subject)
+        _, key = self._keys.get(subject, (0.0, None))
         if key is None:
             raise KeyDestroyed
         return key

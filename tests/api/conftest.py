@@ -192,6 +192,7 @@ async def api(
         bus=installation.bus,
         log=installation.store,
         decoder=installation.codec,
+        vault=installation.vault,
         views=reader,
         analytics=AnalyticsQueries(clickhouse),
         logs=LogQueries(clickhouse),

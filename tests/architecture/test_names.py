@@ -7,7 +7,7 @@ CONTEXTS = sorted(
     for path in (ROOT / "domain").iterdir()
     if (path / "__init__.py").exists() and path.name != "kernel"
 )
-SERVE_ALL_CONTEXTS = {"__init__", "bus", "catalogue", "work"}
+SERVE_ALL_CONTEXTS = {"__init__", "addresses", "bus", "catalogue", "states", "work"}
 """Modules of commands/ that belong to no context."""
 
 ELSEWHERE = {

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from commands.api_keys import CreateApiKey, CreatedApiKey, RevokeApiKey
-from commands.bus import Context, Decided, PreconditionFailed, schema_of
+from commands.bus import Command, Context, Decided, PreconditionFailed, schema_of
+from commands.catalogue import HANDLERS
 from commands.deployments import (
     ReportReplicas,
     ScaleDeployment,
@@ -15,11 +16,12 @@ from commands.deployments import (
     StopDeployment,
 )
 from commands.identity import RegisterUser, UsernameTaken
-from commands.work import NOBODY, Actor
+from commands.work import NOBODY, Actor, Work
 from domain.deployments.deployment import DEPLOYMENT, Deployment, DeploymentIsStopped
 from domain.deployments.values import ReplicaPhase, ReplicaReport, Status
-from domain.kernel.aggregates import Aggregate
+from domain.kernel.aggregates import CLAIM, Aggregate
 from domain.kernel.errors import NotFound
+from domain.kernel.events import ValueClaimed
 from infrastructure.event_store import Idempotency, Repeated
 from tests.wiring import PASSWORD, Installation
 
@@ -268,7 +270,7 @@ async def test_who_did_it_from_where_and_why_is_kept_with_every_event(
     for event in await installation.store.read_stream(created.key_id):
         assert event.metadata.actor == anna.user_id
         assert event.metadata.team_id == anna.team_id
-        assert event.metadata.address == "192.0.2.7"
+        assert await installation.address(event.metadata.address) == "192.0.2.7"
         assert event.metadata.correlation_id == "req-1"
         assert event.metadata.causation_id == "evt-1"
 
@@ -363,3 +365,34 @@ async def test_a_broken_snapshot_does_not_stop_a_command(installation: Installat
     await installation.as_admin("UPDATE snapshots SET state = 'not JSON'")
     bus = installation.another_bus()
     await bus.dispatch(StopDeployment(deployment_id=deployment_id), anna.context)
+
+
+async def test_what_another_process_changed_counts_though_the_command_changes_something_else(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    here, elsewhere = installation.another_bus(), installation.another_bus()
+    deployment_id = (await installation.deploy(anna)).deployment_id
+    command = CreateApiKey(
+        team_id=anna.team_id,
+        name="k",
+        scopes=("call:*",),
+        requests_per_minute=1,
+        deployment_id=deployment_id,
+    )
+    await here.dispatch(command, anna.context)
+    seen = []
+
+    async def look(_: Look, work: Work) -> None:
+        seen.append((await work.load(DEPLOYMENT, deployment_id)).version)
+        work.record(work.create(CLAIM, "claim-1"), [ValueClaimed(scope="s", owner_id="o")])
+
+    here._handlers = {**HANDLERS, Look: look}
+    await elsewhere.dispatch(report(deployment_id, 1), PROVISIONER)
+    await here.dispatch(Look(), anna.context)
+    assert len(seen) == 2  # what was in memory was looked at, found old, and looked up again
+    assert seen[0] < seen[1] == (await versions(installation, deployment_id))[-1]
+
+
+class Look(Command, frozen=True):
+    """Looks at one thing and changes another."""

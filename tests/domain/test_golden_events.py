@@ -17,11 +17,11 @@ from domain.deployments.deployment import DEPLOYMENT
 from domain.identity.session import SESSION
 from domain.identity.user import USER
 from domain.kernel.aggregates import CLAIM, Aggregate
-from domain.kernel.events import Event
+from domain.kernel.events import Event, personal_fields
 from domain.mail.mail import MAIL
 from domain.metering.events import RequestsServed
 from domain.metering.values import decode_frame
-from infrastructure.event_store.codec import JsonCodec, personal_fields
+from infrastructure.event_store.codec import JsonCodec
 from infrastructure.sealing import subjects_in
 from infrastructure.sealing.postgres import PostgresVault
 
@@ -35,7 +35,7 @@ FILES = sorted(FOLDER.glob("*.json"))
 def codec() -> JsonCodec:
     vault = PostgresVault(AsyncConnectionPool(open=False), secret=b"golden")
     stored = b"".join(path.read_bytes() for path in FILES)
-    vault._keys.update({subject: AESGCM(KEY) for subject in subjects_in(stored)})
+    vault._keys.update({subject: (0.0, AESGCM(KEY)) for subject in subjects_in(stored)})
     return JsonCodec(EVENTS, UPCASTERS, vault)
 
 

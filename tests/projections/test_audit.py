@@ -29,7 +29,8 @@ async def test_every_fact_is_there_in_order_with_who_and_from_where(
     assert last["type"] == "api_keys.ApiKeyRevoked"
     assert last["actor"] == anna.user_id
     assert last["team_id"] == anna.team_id
-    assert (last["address"], last["correlation_id"]) == ("192.0.2.7", "req-0000000001")
+    assert await installation.address(last["address"]) == "192.0.2.7"
+    assert last["correlation_id"] == "req-0000000001"
     assert last["content"] == {"key_id": created.key_id, "reason": "leaked"}
     assert {row["team_id"] for row in rows} == {None, anna.team_id, bert.team_id}
 

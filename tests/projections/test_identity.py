@@ -49,7 +49,7 @@ async def test_sessions_are_listed_with_where_they_came_from_and_when_they_ended
     rows = {row["user_id"]: row for row in await installation.rows(SESSIONS)}
     assert rows.keys() == {anna.user_id, bert.user_id}
     assert (rows[anna.user_id]["ended"], rows[bert.user_id]["ended"]) == (True, False)
-    assert rows[anna.user_id]["address"] == "192.0.2.7"
+    assert await installation.address(rows[anna.user_id]["address"]) == "192.0.2.7"
     assert rows[anna.user_id]["last_used_at"] > rows[anna.user_id]["created_at"]
     assert rows[bert.user_id]["last_used_at"] == rows[bert.user_id]["created_at"]
 

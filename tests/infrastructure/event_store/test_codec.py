@@ -13,9 +13,9 @@ from domain.catalogue import EVENTS, UPCASTERS
 from domain.deployments.events import DeploymentScaled
 from domain.identity.events import SessionEnded, UserRegistered
 from domain.identity.user import USER
-from domain.kernel.events import ERASED, Event
+from domain.kernel.events import ERASED, Event, personal_fields
 from infrastructure.event_store import Metadata, RecordedEvent, UnreadableEvent
-from infrastructure.event_store.codec import JsonCodec, personal_fields
+from infrastructure.event_store.codec import JsonCodec
 from infrastructure.sealing import KeyDestroyed
 from tests.wiring import Installation
 

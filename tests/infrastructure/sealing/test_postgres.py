@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infrastructure.sealing import KeyDestroyed, mask, subjects_in
-from infrastructure.sealing.postgres import PostgresVault
-from tests.wiring import Installation
+from infrastructure.sealing import KeyDestroyed, mask, opened, subjects_in
+from infrastructure.sealing.postgres import REMEMBERED_SECONDS, PostgresVault
+from tests.wiring import SECRET, Installation
 
 ANNA, BERT = "usr-0000000001", "usr-0000000002"
 
@@ -129,3 +129,46 @@ async def test_a_wrapped_key_moved_to_another_subject_is_refused(
 async def test_eyes_that_may_not_see_get_a_mask(vault: PostgresVault) -> None:
     sealed = vault.seal("secret", subject=ANNA, purpose="p")
     assert mask(f'{{"a":"{sealed}","b":1}}') == '{"a":"[sealed]","b":1}'
+
+
+async def test_a_destroyed_key_opens_nothing_and_can_be_destroyed_again(
+    installation: Installation, vault: PostgresVault
+) -> None:
+    anna = vault.seal("secret", subject=ANNA, purpose="a test")
+    bert = vault.seal("secret", subject=BERT, purpose="a test")
+    for _ in range(2):
+        await vault.destroy([ANNA])
+    for each in (vault, installation.another_vault()):
+        await each.load([ANNA, BERT])
+        with pytest.raises(KeyDestroyed):
+            each.open(anna, purpose="a test")
+        assert opened(each, anna, purpose="a test") is None
+        assert opened(each, bert, purpose="a test") == "secret"
+    assert opened(vault, "not sealed", purpose="a test") == "not sealed"
+
+
+async def test_another_process_forgets_a_destroyed_key_within_a_minute(
+    installation: Installation, vault: PostgresVault
+) -> None:
+    now = [1000.0]
+    other = PostgresVault(installation.pool, secret=SECRET, clock=lambda: now[0])
+    sealed = vault.seal("secret", subject=ANNA, purpose="a test")
+    await other.load([ANNA, BERT])
+    await vault.destroy([ANNA])
+    now[0] += REMEMBERED_SECONDS
+    await other.load([BERT])
+    assert opened(other, sealed, purpose="a test") is None
+
+
+async def test_a_key_just_loaded_is_usable_for_a_while_whatever_else_is_loaded(
+    installation: Installation, vault: PostgresVault
+) -> None:
+    now = [1000.0]
+    other = PostgresVault(installation.pool, secret=SECRET, clock=lambda: now[0])
+    sealed = vault.seal("secret", subject=ANNA, purpose="a test")
+    await other.load([ANNA])
+    now[0] += REMEMBERED_SECONDS - 1
+    await other.load([ANNA])
+    now[0] += REMEMBERED_SECONDS / 3
+    await other.load([BERT])
+    assert opened(other, sealed, purpose="a test") == "secret"
