@@ -121,21 +121,22 @@ class LogDesiredState:
     async def _desired(self, state: Deployment) -> DesiredDeployment:
         vault = self._core.vault
         await vault.load([state.team_id])
-        auth = state.registry_auth
+        blueprint = state.blueprint
+        auth = blueprint.registry_auth
         return DesiredDeployment(
             deployment_id=state.deployment_id,
             team_id=state.team_id,
             app_name=state.app_name,
-            image=state.image,
-            port=state.port,
+            image=blueprint.image,
+            port=blueprint.port,
             env={
                 name: vault.open(sealed, purpose=SECRET_PURPOSE)
-                for name, sealed in state.environment.items()
+                for name, sealed in blueprint.environment.items()
             },
             replicas=state.target,
             revision=state.revision,
-            resources=state.resources,
-            health_check=state.health_check,
+            resources=blueprint.resources,
+            health_check=blueprint.health_check,
             registry_auth=None
             if auth is None
             else RegistryAuth(

@@ -34,6 +34,8 @@ class RequestDeployment(Command, frozen=True, kw_only=True):
     team_id: str
     app_name: str
     image: str
+    image_digest: str | None = None
+    """What the image's tag means now, where a registry could tell."""
     port: int
     environment: dict[str, str] = {}
     replicas: int = 1
@@ -51,6 +53,38 @@ class ScaleDeployment(Command, frozen=True, kw_only=True):
     deployment_id: str
     replicas: int
     replicas_max: int
+
+
+class UpdateDeployment(Command, frozen=True, kw_only=True):
+    """Run something else, or the same in another way. What is not given stays as it is."""
+
+    deployment_id: str
+    image: str | None = None
+    image_digest: str | None = None
+    port: int | None = None
+    environment: dict[str, str] | None = None
+    """All variables anew; None leaves them."""
+    replicas: int | None = None
+    resources: Resources | None = None
+    health_check: HealthCheck | msgspec.UnsetType | None = msgspec.UNSET
+    registry_username: str | None = None
+    registry_password: str | None = None
+    visibility: Visibility | None = None
+    replicas_max: int
+
+
+class RestartDeployment(Command, frozen=True, kw_only=True):
+    """Replace all replicas, a few at a time."""
+
+    deployment_id: str
+
+
+class RollBackDeployment(Command, frozen=True, kw_only=True):
+    """Run an earlier revision again."""
+
+    deployment_id: str
+    revision: int | None = None
+    """None: the last one that was live."""
 
 
 class StopDeployment(Command, frozen=True, kw_only=True):
@@ -77,6 +111,8 @@ class ReportReplicas(Command, frozen=True, kw_only=True):
     deployment_id: str
     replicas: tuple[ReplicaReport, ...]
     problem: str | None = None
+    hopeless_revision: int | None = None
+    """A revision that was tried often enough."""
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -87,6 +123,7 @@ class Changed(msgspec.Struct, frozen=True):
     image: str
     status: Status
     replicas: int
+    revision: int
     at: datetime
 
 
@@ -105,15 +142,15 @@ async def request_deployment(command: RequestDeployment, work: Work) -> Changed:
         team_id=command.team_id,
         app_name=name,
         image=reference,
+        image_digest=command.image_digest,
         port=command.port,
-        environment={
-            variable: _seal(work, value, team_id=command.team_id)
-            for variable, value in variables.items()
-        },
+        environment=_sealed(work, variables, team_id=command.team_id),
         replicas=command.replicas,
         resources=command.resources,
         health_check=command.health_check,
-        registry_auth=_registry_auth(command, work),
+        registry_auth=_registry_auth(
+            work, command.registry_username, command.registry_password, team_id=command.team_id
+        ),
         visibility=command.visibility,
         requested_by=work.actor.id,
     )
@@ -128,6 +165,54 @@ async def scale_deployment(command: ScaleDeployment, work: Work) -> Changed:
         deployment,
         deployment.present.scale(replicas=command.replicas, quota=command.replicas_max),
     )
+    return _changed(deployment.present, work)
+
+
+async def update_deployment(command: UpdateDeployment, work: Work) -> Changed:
+    """Ask for something else to run, or for the same in another way."""
+    deployment = await _theirs(command.deployment_id, work)
+    state = deployment.present
+    await work.vault.load([state.team_id])
+    changes: dict[str, object] = {}
+    if command.image is not None:
+        changes |= {"image": image(command.image), "image_digest": command.image_digest}
+    if command.port is not None:
+        changes["port"] = command.port
+    if command.environment is not None:
+        variables = environment(command.environment)
+        if variables != _opened(work, state.blueprint.environment):
+            changes["environment"] = _sealed(work, variables, team_id=state.team_id)
+    if command.resources is not None:
+        changes["resources"] = command.resources
+    if command.health_check is not msgspec.UNSET:
+        changes["health_check"] = command.health_check
+    auth = _registry_auth(
+        work, command.registry_username, command.registry_password, team_id=state.team_id
+    )
+    if auth is not None:
+        changes["registry_auth"] = auth
+    events = state.update(
+        msgspec.structs.replace(state.blueprint, **changes),
+        replicas=state.replicas_wanted if command.replicas is None else command.replicas,
+        visibility=command.visibility or state.visibility,
+        quota=command.replicas_max,
+        by=work.actor.id,
+    )
+    work.record(deployment, events)
+    return _changed(deployment.present, work)
+
+
+async def restart_deployment(command: RestartDeployment, work: Work) -> Changed:
+    """Ask for all replicas to be replaced."""
+    deployment = await _theirs(command.deployment_id, work)
+    work.record(deployment, deployment.present.restart(by=work.actor.id))
+    return _changed(deployment.present, work)
+
+
+async def roll_back_deployment(command: RollBackDeployment, work: Work) -> Changed:
+    """Ask for an earlier revision to run again."""
+    deployment = await _theirs(command.deployment_id, work)
+    work.record(deployment, deployment.present.roll_back(command.revision, by=work.actor.id))
     return _changed(deployment.present, work)
 
 
@@ -156,7 +241,12 @@ async def report_replicas(command: ReportReplicas, work: Work) -> None:
     """Record what changed. With the last replica of a deleted deployment its name is free."""
     deployment = await work.load(DEPLOYMENT, command.deployment_id)
     state = deployment.present
-    events = state.observe(command.replicas, problem=command.problem)
+    events = state.observe(
+        command.replicas,
+        problem=command.problem,
+        hopeless_revision=command.hopeless_revision,
+        by=work.actor.id,
+    )
     work.record(deployment, events)
     if any(isinstance(event, DeploymentDeleted) for event in events):
         await work.release("app_name", state.app_name, owner_id=state.deployment_id)
@@ -164,7 +254,10 @@ async def report_replicas(command: ReportReplicas, work: Work) -> None:
 
 HANDLERS: Handlers = {
     RequestDeployment: request_deployment,
+    UpdateDeployment: update_deployment,
     ScaleDeployment: scale_deployment,
+    RestartDeployment: restart_deployment,
+    RollBackDeployment: roll_back_deployment,
     StopDeployment: stop_deployment,
     StartDeployment: start_deployment,
     DeleteDeployment: delete_deployment,
@@ -180,13 +273,20 @@ async def _theirs(deployment_id: str, work: Work) -> Loaded[Deployment]:
     return deployment
 
 
-def _registry_auth(command: RequestDeployment, work: Work) -> RegistryAuth | None:
-    if command.registry_username is None or command.registry_password is None:
+def _registry_auth(
+    work: Work, username: str | None, password: str | None, *, team_id: str
+) -> RegistryAuth | None:
+    if username is None or password is None:
         return None
-    return RegistryAuth(
-        username=command.registry_username,
-        password=_seal(work, command.registry_password, team_id=command.team_id),
-    )
+    return RegistryAuth(username=username, password=_seal(work, password, team_id=team_id))
+
+
+def _sealed(work: Work, variables: dict[str, str], *, team_id: str) -> dict[str, str]:
+    return {name: _seal(work, value, team_id=team_id) for name, value in variables.items()}
+
+
+def _opened(work: Work, sealed: dict[str, str]) -> dict[str, str]:
+    return {name: work.vault.open(text, purpose=SECRET_PURPOSE) for name, text in sealed.items()}
 
 
 def _seal(work: Work, text: str, *, team_id: str) -> str:
@@ -197,8 +297,9 @@ def _changed(state: Deployment, work: Work) -> Changed:
     return Changed(
         state.deployment_id,
         state.app_name,
-        state.image,
+        state.blueprint.image,
         state.status,
         state.replicas_wanted,
+        state.revision,
         work.now,
     )

@@ -7,6 +7,7 @@ from projections.audit import AUDIT
 from projections.deployments import DEPLOYMENTS
 from projections.gateway import KEYS, ROUTES
 from projections.identity import SESSIONS, USERS
+from projections.revisions import REVISIONS
 from projections.usage import REQUEST_TOTALS
 from projections.view import View
 
@@ -16,6 +17,7 @@ VIEWS: tuple[View[Any], ...] = (
     API_KEYS,
     KEY_USAGE,
     DEPLOYMENTS,
+    REVISIONS,
     ROUTES,
     KEYS,
     REQUEST_TOTALS,

@@ -11,17 +11,29 @@ from domain.deployments.events import (
     DeploymentDeletionRequested,
     DeploymentFailed,
     DeploymentRequested,
+    DeploymentRestarted,
+    DeploymentRolledBack,
     DeploymentScaled,
     DeploymentStartRequested,
     DeploymentStopped,
     DeploymentStopRequested,
+    DeploymentUpdated,
     ReplicaBecameReady,
     ReplicaBecameUnhealthy,
     ReplicaDraining,
     ReplicaStarted,
     ReplicaStopped,
+    RevisionBecameLive,
+    RevisionFailed,
 )
-from domain.deployments.values import HealthCheck, ReplicaPhase, Resources, Status, Visibility
+from domain.deployments.values import (
+    Blueprint,
+    HealthCheck,
+    ReplicaPhase,
+    Resources,
+    Status,
+    Visibility,
+)
 from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
@@ -35,6 +47,7 @@ class ReplicaRow(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     phase: ReplicaPhase
+    revision: int = 1
     started_at: datetime | None = None
     ready_at: datetime | None = None
     address: str | None = None
@@ -62,6 +75,10 @@ class DeploymentRow(msgspec.Struct, frozen=True, kw_only=True):
     """How many events it has; the entity tag."""
     deployed_at: datetime | None = None
     failure: str | None = None
+    revision: int = 1
+    live_revision: int | None = None
+    """The one whose replicas serve, until a newer one does."""
+    image_digest: str | None = None
     running: tuple[ReplicaRow, ...] = ()
     restarts: int = 0
     """How often a replica ended without being asked to."""
@@ -78,9 +95,18 @@ _STATUS_AFTER: dict[type[Event], Status] = {
     DeploymentStopped: Status.STOPPED,
 }
 
+_REVISING = (
+    DeploymentUpdated,
+    DeploymentRestarted,
+    DeploymentRolledBack,
+    RevisionBecameLive,
+    RevisionFailed,
+)
+
 _EVENTS: tuple[type[Event], ...] = (
     DeploymentRequested,
     *_STATUS_AFTER,
+    *_REVISING,
     ReplicaStarted,
     ReplicaBecameReady,
     ReplicaBecameUnhealthy,
@@ -102,6 +128,8 @@ def _fold(row: DeploymentRow | None, event: Event, recorded: RecordedEvent) -> D
         return None
     at = recorded.recorded_at
     row = msgspec.structs.replace(row, version=recorded.version)
+    if isinstance(event, _REVISING):
+        return _revise(row, event, at)
     status = _STATUS_AFTER.get(type(event))
     if status is None:
         return _replica(row, event, at)
@@ -112,6 +140,48 @@ def _fold(row: DeploymentRow | None, event: Event, recorded: RecordedEvent) -> D
         replicas=event.replicas if isinstance(event, DeploymentScaled) else row.replicas,
         failure=event.reason if isinstance(event, DeploymentFailed) else None,
         deployed_at=row.deployed_at or (at if status is Status.RUNNING else None),
+    )
+
+
+def _revise(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
+    change = msgspec.structs.replace
+    match event:
+        case DeploymentUpdated():
+            scaled = event.replicas != row.replicas
+            row = _with_blueprint(row, event.blueprint)
+            row = change(row, replicas=event.replicas, visibility=event.visibility, updated_at=at)
+            if event.revision != event.previously:
+                return _begun(row, event.revision)
+            return _standing(row, Status.SCALING) if scaled else row
+        case DeploymentRestarted():
+            return _begun(change(row, updated_at=at), event.revision)
+        case DeploymentRolledBack():
+            row = change(_with_blueprint(row, event.blueprint), updated_at=at)
+            return _begun(row, event.revision)
+        case RevisionBecameLive():
+            return change(row, live_revision=event.revision, image_digest=event.image_digest)
+    return row
+
+
+def _begun(row: DeploymentRow, revision: int) -> DeploymentRow:
+    return _standing(msgspec.structs.replace(row, revision=revision), Status.UPDATING)
+
+
+def _standing(row: DeploymentRow, status: Status) -> DeploymentRow:
+    """Change the status of what runs; what is stopped stays stopped."""
+    if row.status in {Status.STOPPING, Status.STOPPED}:
+        return row
+    return msgspec.structs.replace(row, status=status, failure=None)
+
+
+def _with_blueprint(row: DeploymentRow, blueprint: Blueprint) -> DeploymentRow:
+    return msgspec.structs.replace(
+        row,
+        image=blueprint.image,
+        port=blueprint.port,
+        environment_names=tuple(sorted(blueprint.environment)),
+        resources=blueprint.resources,
+        health_check=blueprint.health_check,
     )
 
 
@@ -143,6 +213,7 @@ def _replica(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
             running[event.replica_id] = ReplicaRow(
                 id=event.replica_id,
                 phase=ReplicaPhase.STARTING,
+                revision=event.revision,
                 started_at=event.started_at or at,
                 restarts=event.restarts,
             )
@@ -171,7 +242,7 @@ def _replica(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
 
 DEPLOYMENTS = View(
     name="deployments",
-    version=1,
+    version=2,
     topic=Topic.EVENTS,
     row=DeploymentRow,
     key=("id",),

@@ -15,6 +15,7 @@ from domain.deployments.events import (
     DeploymentDeletionRequested,
     DeploymentRequested,
     DeploymentStopRequested,
+    DeploymentUpdated,
     ReplicaBecameReady,
     ReplicaBecameUnhealthy,
     ReplicaDraining,
@@ -77,6 +78,8 @@ def _fold_route(row: RouteRow | None, event: Event, _: RecordedEvent) -> RouteRo
             ready.pop(event.replica_id, None)
         case DeploymentStopRequested():
             ready.clear()
+        case DeploymentUpdated():
+            return msgspec.structs.replace(row, visibility=event.visibility)
         case _:
             return row
     return msgspec.structs.replace(row, replicas=tuple(ready.values()))
@@ -84,7 +87,7 @@ def _fold_route(row: RouteRow | None, event: Event, _: RecordedEvent) -> RouteRo
 
 ROUTES = View(
     name="gateway_routes",
-    version=1,
+    version=2,
     topic=Topic.EVENTS,
     row=RouteRow,
     key=("deployment_id",),

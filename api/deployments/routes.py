@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from api.answers import Answer, answer, respond
@@ -20,17 +21,21 @@ from api.deployments.shapes import (
     LogQuery,
     NewDeployment,
     Requested,
+    Revisions,
+    RollBack,
     Scale,
     StatusOut,
     Summaries,
+    Update,
     deployment_of,
+    revision_of,
     status_of,
     summary_of,
     url_of,
 )
 from api.errors import InvalidValue
 from api.guard import GuardedRoute
-from api.lists import pagination_of, window_of
+from api.lists import PageQuery, pagination_of, window_of
 from api.moments import moment, position_or_moment
 from api.openapi import refusals
 from api.requests import Read, Write, Writing, etag, reading
@@ -39,11 +44,14 @@ from commands.deployments import Changed as Done
 from commands.deployments import (
     DeleteDeployment,
     RequestDeployment,
+    RestartDeployment,
+    RollBackDeployment,
     ScaleDeployment,
     StartDeployment,
     StopDeployment,
+    UpdateDeployment,
 )
-from domain.deployments.values import Status
+from domain.deployments.values import HealthCheck, Status
 from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
 from projections.deployments import (
@@ -54,6 +62,7 @@ from projections.deployments import (
     is_there,
     list_deployments,
 )
+from projections.revisions import REVISION_LISTING, list_revisions
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/deployments", tags=["Deployments"])
 
@@ -170,6 +179,71 @@ async def logs(
     )
 
 
+@router.get("/{deployment_id}/revisions", response_model=Revisions, responses=SHOWING)
+async def revisions(
+    deployment_id: DeploymentId,
+    query: Annotated[PageQuery, Query()],
+    read: Annotated[Read, reading("deployments", "revisions")],
+) -> Response:
+    """List what ran, what runs and what failed to run, newest first."""
+    row = await _theirs(read, deployment_id, "deployments:read")
+    name = f"revisions of {row.id}"
+    window = window_of(query, REVISION_LISTING, name, read.services)
+    page = await list_revisions(read.views, window, deployment_id=row.id)
+    return respond(
+        Revisions(
+            revisions=[revision_of(each) for each in page.rows],
+            pagination=pagination_of(page, window, query, name, read.services),
+        )
+    )
+
+
+@router.put("/{deployment_id}", response_model=Changed, responses=CHANGING)
+async def update(deployment_id: DeploymentId, body: Update, write: Writing) -> Response:
+    """Run something else, or the same in another way, without an interruption."""
+    if not body.model_fields_set:
+        raise InvalidValue("Say at least one thing that shall be otherwise.")
+    await _check_version(write, deployment_id)
+    auth = body.registry_auth
+    health_check: HealthCheck | UnsetType | None = UNSET
+    if "health_check" in body.model_fields_set:
+        health_check = body.health_check.value() if body.health_check is not None else None
+    command = UpdateDeployment(
+        deployment_id=deployment_id,
+        image=body.image,
+        port=body.port,
+        environment=body.env_vars,
+        replicas=body.replicas,
+        resources=body.resources.value() if body.resources is not None else None,
+        health_check=health_check,
+        registry_username=auth.username if auth is not None else None,
+        registry_password=auth.password if auth is not None else None,
+        visibility=body.visibility,
+        replicas_max=write.options.replicas_max,
+    )
+    return await write.dispatch(command, _changed("Deployment is being updated"))
+
+
+@router.post("/{deployment_id}/restart", response_model=Changed, responses=CHANGING)
+async def restart(deployment_id: DeploymentId, write: Writing) -> Response:
+    """Replace all replicas, a few at a time."""
+    await _check_version(write, deployment_id)
+    return await write.dispatch(
+        RestartDeployment(deployment_id=deployment_id), _changed("Deployment is restarting")
+    )
+
+
+@router.post("/{deployment_id}/rollback", response_model=Changed, responses=CHANGING)
+async def roll_back(
+    deployment_id: DeploymentId, write: Writing, body: RollBack | None = None
+) -> Response:
+    """Run an earlier revision again."""
+    await _check_version(write, deployment_id)
+    revision = body.revision if body is not None else None
+    command = RollBackDeployment(deployment_id=deployment_id, revision=revision)
+    return await write.dispatch(command, _changed("Deployment is being rolled back"))
+
+
 @router.patch("/{deployment_id}/scale", response_model=Changed, responses=CHANGING)
 async def scale(deployment_id: DeploymentId, body: Scale, write: Writing) -> Response:
     """Run another number of replicas."""
@@ -279,6 +353,7 @@ def _changed(message: str) -> Callable[[Done], Answer]:
                 id=done.deployment_id,
                 status=done.status,
                 replicas=done.replicas,
+                revision=done.revision,
                 message=message,
                 updated_at=done.at,
             )

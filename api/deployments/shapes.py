@@ -10,6 +10,7 @@ from api.schemas import Input, Integer, Output, Text, identifier
 from domain.deployments import values
 from domain.kernel.errors import RuleViolated
 from projections.deployments import DeploymentRow
+from projections.revisions import RevisionRow
 
 DeploymentId = Annotated[str, identifier("dpl")]
 StatusName = Literal[
@@ -110,6 +111,28 @@ class Scale(Input):
     replicas: Annotated[Integer, Field(ge=0)]
 
 
+class Update(Input):
+    """What shall be otherwise. What is not given stays as it is."""
+
+    image: Annotated[str | None, Field(max_length=300)] = None
+    port: Annotated[Integer | None, Field(ge=1, le=65535)] = None
+    env_vars: dict[str, str] | None = None
+    """All variables anew."""
+    replicas: Annotated[Integer | None, Field(ge=0)] = None
+    resources: ResourcesIn | None = None
+    health_check: HealthCheckIn | None = None
+    """null takes the check away: then an open port is enough."""
+    registry_auth: RegistryAuthIn | None = None
+    visibility: Literal["private", "public"] | None = None
+
+
+class RollBack(Input):
+    """To which revision."""
+
+    revision: Annotated[Integer | None, Field(ge=1)] = None
+    """The last one that was live, unless given."""
+
+
 class DeploymentQuery(PageQuery):
     """Which deployments."""
 
@@ -195,6 +218,10 @@ class DeploymentOut(Output):
     url: str
     port: int
     replicas: int
+    revision: int
+    live_revision: int | None
+    """The one that serves, until a newer one does."""
+    image_digest: str | None
     env_vars: dict[str, str]
     """The names; every value is masked."""
     resources: ResourcesOut
@@ -211,8 +238,34 @@ class Changed(Output):
     id: str
     status: str
     replicas: int
+    revision: int
     message: str
     updated_at: datetime
+
+
+class RevisionOut(Output):
+    """One revision of a deployment."""
+
+    id: str
+    revision: int
+    cause: Literal["created", "updated", "restarted", "rolled back"]
+    status: Literal["pending", "live", "superseded", "failed"]
+    image: str
+    image_digest: str | None
+    requested_by: str
+    requested_at: datetime
+    copied_from: int | None
+    live_at: datetime | None
+    ended_at: datetime | None
+    failure: str | None
+    """Why it failed, if it did, with the last lines that it wrote."""
+
+
+class Revisions(Output):
+    """A part of the list of revisions, newest first."""
+
+    revisions: list[RevisionOut]
+    pagination: Pagination
 
 
 class Replicas(Output):
@@ -227,6 +280,7 @@ class ReplicaOut(Output):
     """One replica."""
 
     id: str
+    revision: int
     phase: str
     started_at: datetime | None
     ready_at: datetime | None
@@ -269,6 +323,24 @@ def url_of(gateway_url: str, app_name: str) -> str:
     return f"{scheme}://{app_name}.{rest}"
 
 
+def revision_of(row: RevisionRow) -> RevisionOut:
+    """Return a revision as it is shown."""
+    return RevisionOut(
+        id=values.revision_id(row.deployment_id, row.number),
+        revision=row.number,
+        cause=row.cause,
+        status=row.status,
+        image=row.image,
+        image_digest=row.image_digest,
+        requested_by=row.requested_by,
+        requested_at=row.requested_at,
+        copied_from=row.copied_from,
+        live_at=row.live_at,
+        ended_at=row.ended_at,
+        failure=row.failure,
+    )
+
+
 def summary_of(row: DeploymentRow, gateway_url: str) -> Summary:
     """Return a deployment as lists show it."""
     return Summary(
@@ -296,6 +368,9 @@ def deployment_of(row: DeploymentRow, gateway_url: str) -> DeploymentOut:
         url=url_of(gateway_url, row.app_name),
         port=row.port,
         replicas=row.replicas,
+        revision=row.revision,
+        live_revision=row.live_revision,
+        image_digest=row.image_digest,
         env_vars=dict.fromkeys(row.environment_names, MASK),
         resources=ResourcesOut(
             cpu=values.cpu_text(row.resources.cpu_millis),
@@ -335,6 +410,7 @@ def status_of(row: DeploymentRow, *, now: datetime) -> StatusOut:
         instances=[
             ReplicaOut(
                 id=replica.id,
+                revision=replica.revision,
                 phase=replica.phase,
                 started_at=replica.started_at,
                 ready_at=replica.ready_at,

@@ -10,27 +10,28 @@ from domain.deployments.events import (
     DeploymentDeletionRequested,
     DeploymentFailed,
     DeploymentRequested,
+    DeploymentRestarted,
+    DeploymentRolledBack,
     DeploymentScaled,
     DeploymentStartRequested,
     DeploymentStopped,
     DeploymentStopRequested,
-    ReplicaBecameReady,
-    ReplicaBecameUnhealthy,
-    ReplicaDraining,
-    ReplicaStarted,
+    DeploymentUpdated,
     ReplicaStopped,
+    RevisionBecameLive,
+    RevisionFailed,
 )
+from domain.deployments.replicas import Replica, evolve_replicas, replica_change
 from domain.deployments.values import (
-    HealthCheck,
-    RegistryAuth,
+    Blueprint,
     ReplicaPhase,
     ReplicaReport,
-    Resources,
     Status,
+    Visibility,
 )
 from domain.kernel.aggregates import Aggregate
 from domain.kernel.errors import LimitReached, RuleViolated
-from domain.kernel.events import Event, SealedText
+from domain.kernel.events import Event
 
 
 class TooManyReplicas(LimitReached):
@@ -45,13 +46,16 @@ class DeploymentIsGoing(RuleViolated):
     """The deployment is being deleted."""
 
 
-class Replica(msgspec.Struct, frozen=True, kw_only=True):
-    """What the log knows of one replica."""
+class NoEarlierRevision(RuleViolated):
+    """There is no earlier revision that ever was live."""
 
-    revision: int
-    phase: ReplicaPhase
-    address: str | None = None
-    port: int | None = None
+
+class UnknownRevision(RuleViolated):
+    """There is no such revision, or it is too old to go back to."""
+
+
+BLUEPRINTS_KEPT = 50
+"""How many revisions back one can go."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,14 +64,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     deployment_id: str
     team_id: str
     app_name: str
-    image: str
-    port: int
-    environment: dict[str, SealedText]
+    blueprint: Blueprint
     replicas_wanted: int
-    resources: Resources
-    health_check: HealthCheck | None
-    registry_auth: RegistryAuth | None
+    visibility: Visibility = "private"
     revision: int = 1
+    blueprints: dict[int, Blueprint] = {}
+    """By revision: the newest ones, the present one among them."""
+    lived: tuple[int, ...] = ()
+    """The revisions that were live once, in the order in which they became it."""
     status: Status = Status.PENDING
     replicas: dict[str, Replica] = {}
     failure: str | None = None
@@ -80,13 +84,74 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     def scale(self, *, replicas: int, quota: int) -> list[Event]:
         """Ask for another number of replicas. Asking for the present number changes nothing."""
-        self._must_stay()
+        self._must_run()
         must_be_within(quota, replicas=replicas)
-        if self.status in {Status.STOPPING, Status.STOPPED}:
-            raise DeploymentIsStopped
         if replicas == self.replicas_wanted:
             return []
         return [DeploymentScaled(replicas=replicas, previously=self.replicas_wanted)]
+
+    def update(
+        self,
+        blueprint: Blueprint,
+        *,
+        replicas: int,
+        visibility: Visibility,
+        quota: int,
+        by: str,
+    ) -> list[Event]:
+        """Ask for something else to run. Asking for what there is changes nothing.
+
+        A stopped deployment stays stopped, and starts as what was asked for last.
+        """
+        self._must_stay()
+        must_be_within(quota, replicas=replicas)
+        wished = (blueprint, replicas, visibility)
+        if wished == (self.blueprint, self.replicas_wanted, self.visibility):
+            return []
+        return [
+            DeploymentUpdated(
+                revision=self.revision if blueprint == self.blueprint else self._next_revision,
+                previously=self.revision,
+                blueprint=blueprint,
+                replicas=replicas,
+                visibility=visibility,
+                updated_by=by,
+            )
+        ]
+
+    def restart(self, *, by: str) -> list[Event]:
+        """Ask for all replicas to be replaced, a few at a time."""
+        self._must_run()
+        return [
+            DeploymentRestarted(
+                revision=self._next_revision,
+                previously=self.revision,
+                image=self.blueprint.image,
+                restarted_by=by,
+            )
+        ]
+
+    def roll_back(self, to_revision: int | None, *, by: str) -> list[Event]:
+        """Ask for an earlier revision to run again: the last live one unless told which."""
+        self._must_stay()
+        if to_revision is None:
+            earlier = [number for number in self.lived if number != self.revision]
+            if not earlier:
+                raise NoEarlierRevision
+            to_revision = earlier[-1]
+        if to_revision not in self.blueprints:
+            raise UnknownRevision(kept=sorted(self.blueprints))
+        if self.blueprints[to_revision] == self.blueprint:
+            return []
+        return [
+            DeploymentRolledBack(
+                revision=self._next_revision,
+                previously=self.revision,
+                to_revision=to_revision,
+                blueprint=self.blueprints[to_revision],
+                rolled_back_by=by,
+            )
+        ]
 
     def stop(self) -> list[Event]:
         """Ask for nothing to run. Stopping twice changes nothing."""
@@ -108,27 +173,66 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
             return []
         return [DeploymentDeletionRequested()]
 
-    def observe(self, reports: Sequence[ReplicaReport], *, problem: str | None) -> list[Event]:
+    def observe(
+        self,
+        reports: Sequence[ReplicaReport],
+        *,
+        problem: str | None,
+        hopeless_revision: int | None = None,
+        by: str = "provisioner",
+    ) -> list[Event]:
         """Take in what the provisioner found.
 
         The reports are everything there is of the deployment now. They come at least once, so
-        only a difference from what the log knows becomes an event.
+        only a difference from what the log knows becomes an event. `hopeless_revision` is one
+        that was tried often enough: if another one was live before, that one goes on.
         """
         if self.status is Status.DELETED:
             return []
         events = self._replica_changes(reports)
         after = DEPLOYMENT.replay(events, self) or self
+        if hopeless_revision == self.revision and self.revision not in self.lived:
+            reason = problem or _first_failure(reports) or "it never became ready"
+            failed = after._give_up(reason, by=by)  # noqa: SLF001 - our own
+            if failed:
+                return events + failed
         return events + after._status_changes(reports, problem=problem)  # noqa: SLF001 - our own
+
+    @property
+    def _next_revision(self) -> int:
+        return max(self.blueprints) + 1
 
     def _must_stay(self) -> None:
         if self.status in {Status.DELETING, Status.DELETED}:
             raise DeploymentIsGoing
 
+    def _must_run(self) -> None:
+        self._must_stay()
+        if self.status in {Status.STOPPING, Status.STOPPED}:
+            raise DeploymentIsStopped
+
+    def _give_up(self, reason: str, *, by: str) -> list[Event]:
+        """Go back to what was live before; without that, there is nothing to do but to go on."""
+        earlier = [number for number in self.lived if number in self.blueprints]
+        if not earlier or self.target == 0:
+            return []
+        return [
+            RevisionFailed(revision=self.revision, reason=reason),
+            DeploymentRolledBack(
+                revision=earlier[-1],
+                previously=self.revision,
+                to_revision=earlier[-1],
+                blueprint=self.blueprints[earlier[-1]],
+                rolled_back_by=by,
+                reason=reason,
+            ),
+        ]
+
     def _replica_changes(self, reports: Sequence[ReplicaReport]) -> list[Event]:
         events: list[Event] = []
         seen = {report.replica_id for report in reports}
         for report in reports:
-            events += _replica_change(self.replicas.get(report.replica_id), report)
+            events += replica_change(self.replicas.get(report.replica_id), report)
         events += [
             ReplicaStopped(replica_id=replica_id)
             for replica_id in self.replicas
@@ -145,66 +249,30 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
             return [DeploymentDeleted()]
         if self.target == 0 and self.status not in {Status.SCALING, Status.PENDING}:
             return []
-        ready = sum(1 for replica in self.replicas.values() if replica.phase is ReplicaPhase.READY)
-        leaving = sum(
-            1 for replica in self.replicas.values() if replica.phase is ReplicaPhase.DRAINING
-        )
-        if ready == self.target and leaving == 0:
-            return [] if self.status is Status.RUNNING else [DeploymentBecameHealthy(ready=ready)]
+        serving = [r for r in self.replicas.values() if r.phase is ReplicaPhase.READY]
+        ready = sum(1 for replica in serving if replica.revision == self.revision)
+        if ready == self.target == len(self.replicas):
+            return self._became_healthy(ready, reports)
         reason = problem or _first_failure(reports)
-        if ready == 0 and reason is not None and reason != self.failure:
+        if not serving and reason is not None and reason != self.failure:
             return [DeploymentFailed(reason=reason)]
         return []
+
+    def _became_healthy(self, ready: int, reports: Sequence[ReplicaReport]) -> list[Event]:
+        events: list[Event] = []
+        if self.revision not in self.lived and ready > 0:
+            digests = {each.image_digest for each in reports if each.revision == self.revision}
+            digest = next(iter(sorted(filter(None, digests))), None)
+            events.append(RevisionBecameLive(revision=self.revision, image_digest=digest))
+        if self.status is not Status.RUNNING:
+            events.append(DeploymentBecameHealthy(ready=ready))
+        return events
 
 
 def must_be_within(quota: int, *, replicas: int) -> None:
     """Refuse more replicas than the team may run."""
     if replicas > quota:
         raise TooManyReplicas(f"At most {quota} replicas.", quota=quota)
-
-
-def _replica_change(known: Replica | None, report: ReplicaReport) -> list[Event]:
-    gone = report.phase in {ReplicaPhase.STOPPED, ReplicaPhase.FAILED}
-    if known is None and gone:
-        return []
-    events: list[Event] = []
-    if known is None:
-        known = Replica(revision=report.revision, phase=ReplicaPhase.STARTING)
-        events.append(
-            ReplicaStarted(
-                replica_id=report.replica_id,
-                revision=report.revision,
-                started_at=report.started_at,
-                restarts=report.restarts,
-            )
-        )
-    moved = (known.address, known.port) != (report.address, report.port)
-    if report.phase is known.phase and not (moved and report.phase is ReplicaPhase.READY):
-        return events
-    match report.phase:
-        case ReplicaPhase.READY if report.address is not None and report.port is not None:
-            events.append(
-                ReplicaBecameReady(
-                    replica_id=report.replica_id, address=report.address, port=report.port
-                )
-            )
-        case ReplicaPhase.UNHEALTHY:
-            events.append(
-                ReplicaBecameUnhealthy(replica_id=report.replica_id, reason=report.reason)
-            )
-        case ReplicaPhase.DRAINING:
-            events.append(ReplicaDraining(replica_id=report.replica_id))
-        case ReplicaPhase.STOPPED | ReplicaPhase.FAILED:
-            events.append(
-                ReplicaStopped(
-                    replica_id=report.replica_id,
-                    exit_code=report.exit_code,
-                    reason=report.reason,
-                )
-            )
-        case _:
-            pass
-    return events
 
 
 def _first_failure(reports: Sequence[ReplicaReport]) -> str | None:
@@ -217,21 +285,82 @@ def _first_failure(reports: Sequence[ReplicaReport]) -> str | None:
 def evolve(state: Deployment | None, event: Event) -> Deployment | None:
     """Remember what happened to the deployment."""
     if isinstance(event, DeploymentRequested):
+        first = blueprint_of(event)
         return Deployment(
             deployment_id=event.deployment_id,
             team_id=event.team_id,
             app_name=event.app_name,
-            image=event.image,
-            port=event.port,
-            environment=event.environment,
+            blueprint=first,
+            blueprints={1: first},
             replicas_wanted=event.replicas,
-            resources=event.resources,
-            health_check=event.health_check,
-            registry_auth=event.registry_auth,
+            visibility=event.visibility,
         )
     if state is None:
         return None
-    return _evolve_wish(state, event) or _evolve_replica(state, event) or state
+    return (
+        _evolve_revision(state, event)
+        or _evolve_wish(state, event)
+        or _evolve_replicas(state, event)
+        or state
+    )
+
+
+def blueprint_of(event: DeploymentRequested) -> Blueprint:
+    """Return what the first revision is made of."""
+    return Blueprint(
+        image=event.image,
+        image_digest=event.image_digest,
+        port=event.port,
+        environment=event.environment,
+        resources=event.resources,
+        health_check=event.health_check,
+        registry_auth=event.registry_auth,
+    )
+
+
+def _evolve_revision(state: Deployment, event: Event) -> Deployment | None:
+    match event:
+        case DeploymentUpdated():
+            scaled = event.replicas != state.replicas_wanted
+            state = msgspec.structs.replace(
+                state, replicas_wanted=event.replicas, visibility=event.visibility
+            )
+            if event.revision == event.previously:
+                return _status(state, Status.SCALING) if scaled else state
+            return _begin(state, event.revision, event.blueprint)
+        case DeploymentRestarted():
+            return _begin(state, event.revision, state.blueprint)
+        case DeploymentRolledBack():
+            return _begin(state, event.revision, event.blueprint)
+        case RevisionBecameLive():
+            return _lived(state, event.revision)
+        case _:
+            return None
+
+
+def _begin(state: Deployment, revision: int, blueprint: Blueprint) -> Deployment:
+    """Make a revision the present one."""
+    kept = {**state.blueprints, revision: blueprint}
+    newest = sorted(kept)[-BLUEPRINTS_KEPT:]
+    state = msgspec.structs.replace(
+        state,
+        revision=revision,
+        blueprint=blueprint,
+        blueprints={number: kept[number] for number in {*newest, revision}},
+    )
+    return _status(state, Status.UPDATING)
+
+
+def _lived(state: Deployment, revision: int) -> Deployment:
+    before = tuple(number for number in state.lived if number != revision)
+    return msgspec.structs.replace(state, lived=(*before, revision)[-BLUEPRINTS_KEPT:])
+
+
+def _status(state: Deployment, status: Status) -> Deployment:
+    """Change the status of what runs; what is stopped stays stopped."""
+    if state.status in {Status.STOPPING, Status.STOPPED}:
+        return state
+    return msgspec.structs.replace(state, status=status, failure=None)
 
 
 def _evolve_wish(state: Deployment, event: Event) -> Deployment | None:
@@ -246,6 +375,7 @@ def _evolve_wish(state: Deployment, event: Event) -> Deployment | None:
         case DeploymentDeletionRequested():
             status, failure = Status.DELETING, None
         case DeploymentBecameHealthy():
+            state = _lived(state, state.revision) if event.ready else state
             status, failure = Status.RUNNING, None
         case DeploymentFailed():
             status, failure = Status.FAILED, event.reason
@@ -258,31 +388,9 @@ def _evolve_wish(state: Deployment, event: Event) -> Deployment | None:
     return msgspec.structs.replace(state, status=status, failure=failure)
 
 
-def _evolve_replica(state: Deployment, event: Event) -> Deployment | None:
-    match event:
-        case ReplicaStarted():
-            replica = Replica(revision=event.revision, phase=ReplicaPhase.STARTING)
-        case ReplicaBecameReady() if event.replica_id in state.replicas:
-            replica = msgspec.structs.replace(
-                state.replicas[event.replica_id],
-                phase=ReplicaPhase.READY,
-                address=event.address,
-                port=event.port,
-            )
-        case ReplicaBecameUnhealthy() if event.replica_id in state.replicas:
-            replica = msgspec.structs.replace(
-                state.replicas[event.replica_id], phase=ReplicaPhase.UNHEALTHY
-            )
-        case ReplicaDraining() if event.replica_id in state.replicas:
-            replica = msgspec.structs.replace(
-                state.replicas[event.replica_id], phase=ReplicaPhase.DRAINING
-            )
-        case ReplicaStopped():
-            left = {key: seen for key, seen in state.replicas.items() if key != event.replica_id}
-            return msgspec.structs.replace(state, replicas=left)
-        case _:
-            return None
-    return msgspec.structs.replace(state, replicas={**state.replicas, event.replica_id: replica})
+def _evolve_replicas(state: Deployment, event: Event) -> Deployment | None:
+    replicas = evolve_replicas(state.replicas, event)
+    return None if replicas is None else msgspec.structs.replace(state, replicas=replicas)
 
 
 DEPLOYMENT = Aggregate(name="deployment", state=Deployment, evolve=evolve, snapshot_every=200)

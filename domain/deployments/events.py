@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from domain.deployments.values import HealthCheck, RegistryAuth, Resources, Visibility
+from domain.deployments.values import Blueprint, HealthCheck, RegistryAuth, Resources, Visibility
 from domain.kernel.events import Event, SealedText
 
 
@@ -13,6 +13,7 @@ class DeploymentRequested(Event, frozen=True, kw_only=True):
     team_id: str
     app_name: str
     image: str
+    image_digest: str | None = None
     port: int
     environment: dict[str, SealedText] = {}
     replicas: int = 1
@@ -28,6 +29,58 @@ class DeploymentScaled(Event, frozen=True, kw_only=True):
 
     replicas: int
     previously: int
+
+
+class DeploymentUpdated(Event, frozen=True, kw_only=True):
+    """Something else shall run, or the same in another way.
+
+    The revision is a new one if the blueprint changed, else the present one.
+    """
+
+    revision: int
+    previously: int
+    blueprint: Blueprint
+    replicas: int
+    visibility: Visibility
+    updated_by: str
+
+
+class DeploymentRestarted(Event, frozen=True, kw_only=True):
+    """The same shall run afresh: a new revision with the old blueprint."""
+
+    revision: int
+    previously: int
+    image: str
+    restarted_by: str
+
+
+class DeploymentRolledBack(Event, frozen=True, kw_only=True):
+    """What ran before shall run again.
+
+    On somebody's wish it is a new revision. When a revision failed, the last one that was live
+    simply goes on: its replicas are still there.
+    """
+
+    revision: int
+    previously: int
+    to_revision: int
+    blueprint: Blueprint
+    rolled_back_by: str
+    reason: str | None = None
+
+
+class RevisionBecameLive(Event, frozen=True, kw_only=True):
+    """Every wanted replica of the revision is ready for the first time."""
+
+    revision: int
+    image_digest: str | None = None
+
+
+class RevisionFailed(Event, frozen=True, kw_only=True):
+    """The revision could not be brought up."""
+
+    revision: int
+    reason: str
 
 
 class DeploymentStopRequested(Event, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """The words of a deployment: its status, its wishes, and what is seen of its replicas."""
 
+import hashlib
 import re
 from datetime import datetime
 from enum import StrEnum
@@ -9,6 +10,7 @@ import msgspec
 
 from domain.kernel.errors import RuleViolated
 from domain.kernel.events import SealedText
+from domain.kernel.ids import ALPHABET, LENGTH
 
 Visibility = Literal["private", "public"]
 
@@ -39,18 +41,27 @@ class ReplicaPhase(StrEnum):
     FAILED = "failed"
 
 
-class Resources(msgspec.Struct, frozen=True, kw_only=True):
+class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one replica may use."""
 
     cpu_millis: int = 500
     """Thousandths of a processor core."""
     memory_bytes: int = 256 * 1024**2
+    storage_bytes: int = 64 * 1024**2
+    """Room for files that are gone with the replica."""
 
 
-class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
+HealthKind = Literal["http", "tcp", "command", "image"]
+
+
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How to tell that a replica can take requests."""
 
-    path: str
+    kind: HealthKind = "http"
+    """A GET that is answered with 200 to 399, a connection to the port, a command in the replica
+    that ends with 0, or the check that is written in the image."""
+    path: str = "/"
+    command: tuple[str, ...] = ()
     initial_delay_seconds: int = 0
     period_seconds: int = 5
     timeout_seconds: int = 2
@@ -62,6 +73,19 @@ class RegistryAuth(msgspec.Struct, frozen=True, kw_only=True):
 
     username: str
     password: SealedText
+
+
+class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a revision is made of: whatever changes here needs new replicas."""
+
+    image: str
+    image_digest: str | None = None
+    """What the tag meant when the revision was made; None where only the engine could tell."""
+    port: int
+    environment: dict[str, SealedText] = {}
+    resources: Resources = Resources()
+    health_check: HealthCheck | None = None
+    registry_auth: RegistryAuth | None = None
 
 
 class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +100,17 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     exit_code: int | None = None
     reason: str | None = None
+    image_digest: str | None = None
+
+
+def revision_id(deployment_id: str, number: int) -> str:
+    """Return a revision's id: the same for the same number of the same deployment."""
+    digest = int.from_bytes(hashlib.sha256(f"{deployment_id}:{number}".encode()).digest()[:8])
+    letters = ""
+    for _ in range(LENGTH):
+        digest, at = divmod(digest, len(ALPHABET))
+        letters += ALPHABET[at]
+    return f"rev-{letters}"
 
 
 class InvalidAppName(RuleViolated):

@@ -287,3 +287,61 @@ async def test_the_predefined_images_are_listed(api: Api) -> None:
     anna = await api.join()
     [echo] = (await anna.get("/v1/images")).json()["images"]
     assert (echo["image"], echo["port"], echo["healthPath"]) == ("tallyport/echo", 8080, "/health")
+
+
+async def test_an_update_changes_what_is_named_and_nothing_else(api: Api) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy("updated-api")
+    before = (await anna.get(f"/v1/deployments/{deployment_id}")).json()
+    answer = await anna.ask(
+        "PUT",
+        f"/v1/deployments/{deployment_id}",
+        {"envVars": {"GREETING": "hello"}, "resources": {"cpu": "250m", "memory": "64Mi"}},
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "updating"
+    assert answer.json()["revision"] == 2
+    after = (await anna.get(f"/v1/deployments/{deployment_id}")).json()
+    assert {name for name in after if after[name] != before[name]} == {
+        "status",
+        "revision",
+        "envVars",
+        "resources",
+        "updatedAt",
+    }
+    assert "hello" not in str(after)
+
+
+async def test_an_update_that_names_nothing_is_refused(api: Api) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy("updated-api")
+    answer = await anna.ask("PUT", f"/v1/deployments/{deployment_id}", {})
+    assert answer.status_code == 422
+
+
+async def test_every_revision_is_listed_with_who_wanted_it_and_why(api: Api) -> None:
+    anna = await api.join()
+    path = f"/v1/deployments/{await anna.deploy('revised-api')}"
+    assert (await anna.ask("PUT", path, {"image": "tallyport/echo:2"})).status_code == 200
+    assert (await anna.ask("POST", f"{path}/restart")).status_code == 200
+    assert (await anna.ask("POST", f"{path}/rollback", {"revision": 1})).status_code == 200
+    revisions = (await anna.get(f"{path}/revisions")).json()["revisions"]
+    assert [(each["revision"], each["cause"], each["status"]) for each in revisions] == [
+        (4, "rolled back", "pending"),
+        (3, "restarted", "superseded"),
+        (2, "updated", "superseded"),
+        (1, "created", "superseded"),
+    ]
+    assert {each["requestedBy"] for each in revisions} == {
+        (await anna.get("/v1/user/profile")).json()["id"]
+    }
+    assert revisions[0]["copiedFrom"] == 1
+    assert revisions[0]["image"] == revisions[3]["image"]
+
+
+async def test_a_rollback_without_anything_to_go_back_to_says_so(api: Api) -> None:
+    anna = await api.join()
+    path = f"/v1/deployments/{await anna.deploy('first-api')}"
+    answer = await anna.ask("POST", f"{path}/rollback")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "no_earlier_revision"

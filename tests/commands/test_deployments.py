@@ -177,4 +177,4 @@ async def test_a_report_that_comes_twice_is_recorded_once(installation: Installa
     deployment_id = (await installation.deploy(anna)).deployment_id
     for _ in range(3):
         await observe(installation, deployment_id, ReplicaPhase.READY)
-    assert len(await installation.store.read_stream(deployment_id)) == 4
+    assert len(await installation.store.read_stream(deployment_id)) == 5

@@ -1,5 +1,6 @@
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from domain.deployments.events import (
     ReplicaDraining,
     ReplicaStarted,
     ReplicaStopped,
+    RevisionBecameLive,
 )
 from domain.deployments.values import ReplicaPhase, ReplicaReport, Status
 from domain.kernel.errors import DomainError
@@ -180,7 +182,7 @@ def test_a_deployment_is_running_when_all_its_replicas_are_ready() -> None:
         .then_state(status=Status.PENDING)
         .and_then()
         .when(observe(report(1), report(2)))
-        .then(r_ready(2), DeploymentBecameHealthy(ready=2))
+        .then(r_ready(2), RevisionBecameLive(revision=1), DeploymentBecameHealthy(ready=2))
         .then_state(status=Status.RUNNING)
     )
 
@@ -260,7 +262,7 @@ def test_a_failed_deployment_recovers() -> None:
     (
         given(DEPLOYMENT, requested(), DeploymentFailed(reason="x"))
         .when(observe(report(1)))
-        .then(r_started(1), r_ready(1), healthy)
+        .then(r_started(1), r_ready(1), RevisionBecameLive(revision=1), healthy)
         .then_state(status=Status.RUNNING, failure=None)
     )
 
@@ -333,7 +335,7 @@ reports = st.lists(
     st.builds(
         ReplicaReport,
         replica_id=st.sampled_from(["r1", "r2", "r3", "r4"]),
-        revision=st.just(1),
+        revision=st.integers(1, 3),
         phase=st.sampled_from(ReplicaPhase),
         address=st.sampled_from([None, "127.0.0.1", "10.0.0.2"]),
         port=st.sampled_from([None, 9000, 9001]),
@@ -343,13 +345,31 @@ reports = st.lists(
     max_size=5,
     unique_by=lambda one: one.replica_id,
 )
+images = st.sampled_from(["api:1", "api:2"])
+
+
+def update(*, image: str, replicas: int) -> Action:
+    return lambda d: d.update(
+        msgspec.structs.replace(d.blueprint, image=image),
+        replicas=replicas,
+        visibility="private",
+        quota=3,
+        by="x",
+    )
+
+
 orders: st.SearchStrategy[Action] = st.one_of(
     st.builds(lambda n: lambda d: d.scale(replicas=n, quota=3), st.integers(0, 4)),
     st.sampled_from([lambda d: d.stop(), lambda d: d.start(), lambda d: d.delete()]),
+    st.sampled_from([lambda d: d.restart(by="x"), lambda d: d.roll_back(None, by="x")]),
+    st.builds(lambda image, n: update(image=image, replicas=n), images, st.integers(0, 3)),
     st.builds(
-        lambda seen, problem: lambda d: d.observe(seen, problem=problem),
+        lambda seen, problem, hopeless: (
+            lambda d: d.observe(seen, problem=problem, hopeless_revision=hopeless)
+        ),
         reports,
         st.sampled_from([None, "trouble"]),
+        st.sampled_from([None, 1, 2, 3]),
     ),
 )
 
