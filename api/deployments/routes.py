@@ -203,7 +203,7 @@ async def update(deployment_id: DeploymentId, body: Update, write: Writing) -> R
     """Run something else, or the same in another way, without an interruption."""
     if not body.model_fields_set:
         raise InvalidValue("Say at least one thing that shall be otherwise.")
-    await _check_version(write, deployment_id)
+    _must_be_an_id(deployment_id)
     auth = body.registry_auth
     health_check: HealthCheck | UnsetType | None = UNSET
     if "health_check" in body.model_fields_set:
@@ -221,15 +221,19 @@ async def update(deployment_id: DeploymentId, body: Update, write: Writing) -> R
         visibility=body.visibility,
         replicas_max=write.options.replicas_max,
     )
-    return await write.dispatch(command, _changed("Deployment is being updated"))
+    return await write.dispatch(
+        command, _changed("Deployment is being updated"), resource=deployment_id
+    )
 
 
 @router.post("/{deployment_id}/restart", response_model=Changed, responses=CHANGING)
 async def restart(deployment_id: DeploymentId, write: Writing) -> Response:
     """Replace all replicas, a few at a time."""
-    await _check_version(write, deployment_id)
+    _must_be_an_id(deployment_id)
     return await write.dispatch(
-        RestartDeployment(deployment_id=deployment_id), _changed("Deployment is restarting")
+        RestartDeployment(deployment_id=deployment_id),
+        _changed("Deployment is restarting"),
+        resource=deployment_id,
     )
 
 
@@ -238,10 +242,12 @@ async def roll_back(
     deployment_id: DeploymentId, write: Writing, body: RollBack | None = None
 ) -> Response:
     """Run an earlier revision again."""
-    await _check_version(write, deployment_id)
+    _must_be_an_id(deployment_id)
     revision = body.revision if body is not None else None
     command = RollBackDeployment(deployment_id=deployment_id, revision=revision)
-    return await write.dispatch(command, _changed("Deployment is being rolled back"))
+    return await write.dispatch(
+        command, _changed("Deployment is being rolled back"), resource=deployment_id
+    )
 
 
 @router.patch("/{deployment_id}/scale", response_model=Changed, responses=CHANGING)
