@@ -3,20 +3,21 @@
 What was found is remembered for at most a second, so a sign-out or a revocation acts within one.
 """
 
-import hashlib
 import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_network
 from typing import Generic, TypeVar
 
 from starlette.datastructures import Headers
 
-from api.errors import InvalidCredentials
+from api.errors import AddressNotAllowed, InvalidCredentials
 from api.services import Services
 from commands.work import Actor
-from domain.api_keys.values import looks_like_key
+from domain.api_keys.values import Network, hash_of, is_within, looks_like_key
 from domain.teams.values import SCOPES_OF, Role
 from infrastructure.tokens import InvalidToken
 from projections.api_keys import key_by_hash
@@ -42,54 +43,72 @@ class Caller:
         return f"{'user' if self.actor.user_id else 'key'}:{self.actor.id}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class KnownKey:
+    """A secret that somebody showed: whose key it is, how long it works and from where."""
+
+    caller: Caller
+    ends_at: datetime | None
+    networks: tuple[Network, ...]
+
+
 class Doorkeeper:
     """Tells callers from strangers. One per process."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._sessions: Remembered[SignedIn] = Remembered()
-        self._keys: Remembered[Caller] = Remembered()
+        self._keys: Remembered[KnownKey] = Remembered()
         self._asked_sessions: Sharing[SignedIn] = Sharing()
-        self._asked_keys: Sharing[Caller] = Sharing()
+        self._asked_keys: Sharing[KnownKey] = Sharing()
 
-    async def caller_of(self, headers: Headers) -> Caller | None:
-        """Return who sent these headers, None for nobody; raises `InvalidCredentials`."""
+    async def caller_of(self, headers: Headers, address: str) -> Caller | None:
+        """Return who sent these headers from this address, None for nobody.
+
+        Raises `InvalidCredentials`, or `AddressNotAllowed` for a key that may not be used there.
+        """
         credential = credential_in(headers)
         if credential is None:
             return None
         if looks_like_key(credential):
-            return await self._by_key(credential)
+            return await self._by_key(credential, address)
         return await self._by_token(credential)
 
     def forget_session(self, session_id: str) -> None:
         """Look again at the next request."""
         self._sessions.drop(session_id)
 
-    async def _by_key(self, key: str) -> Caller:
-        secret_hash = hashlib.sha256(key.encode()).hexdigest()
+    async def _by_key(self, key: str, address: str) -> Caller:
+        secret_hash = hash_of(key)
         known = self._keys.get(secret_hash)
-        if known is not None:
-            return known
-        return await self._asked_keys.ask(secret_hash, lambda: self._key(secret_hash))
+        if known is None:
+            known = await self._asked_keys.ask(secret_hash, lambda: self._key(secret_hash))
+        if known.ends_at is not None and known.ends_at <= self._services.clock():
+            raise InvalidCredentials
+        if known.networks and not is_within(address, known.networks):
+            raise AddressNotAllowed
+        return known.caller
 
-    async def _key(self, secret_hash: str) -> Caller:
+    async def _key(self, secret_hash: str) -> KnownKey:
         row = await key_by_hash(self._services.views, secret_hash)
         if row is None:
             await self._catch_up("api_keys")
             row = await key_by_hash(self._services.views, secret_hash)
         if row is None or row.revoked_at is not None:
             raise InvalidCredentials
-        if row.expires_at is not None and row.expires_at <= self._services.clock():
-            raise InvalidCredentials
-        caller = Caller(
-            actor=Actor(
-                id=row.id,
-                grants={row.team_id: frozenset(row.scopes)},
-                home_team_id=row.team_id,
-            )
+        known = KnownKey(
+            caller=Caller(
+                actor=Actor(
+                    id=row.id,
+                    grants={row.team_id: frozenset(row.scopes)},
+                    home_team_id=row.team_id,
+                )
+            ),
+            ends_at=row.expires_at if secret_hash == row.secret_hash else row.retiring_until,
+            networks=tuple(ip_network(each) for each in row.allowed_cidrs),
         )
-        self._keys.put(secret_hash, caller)
-        return caller
+        self._keys.put(secret_hash, known)
+        return known
 
     async def _by_token(self, text: str) -> Caller:
         now = self._services.clock()

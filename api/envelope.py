@@ -112,7 +112,7 @@ class Envelope:
         state = scope["state"]
         state["caller"], state["refusal"] = None, None
         try:
-            caller = await self._doorkeeper.caller_of(headers)
+            caller = await self._doorkeeper.caller_of(headers, state["address"])
         except Exception as error:  # noqa: BLE001 - told by the route, if it is not a public one
             state["refusal"] = error
             if not isinstance(error, DomainError):

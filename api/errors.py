@@ -71,6 +71,12 @@ class InvalidCredentials(ApiError):
     status = 401
 
 
+class AddressNotAllowed(ApiError):
+    """This API key may not be used from your address."""
+
+    status = 403
+
+
 class BodyTooLarge(ApiError):
     """The body is larger than this API takes."""
 
@@ -104,6 +110,8 @@ class TooManyRequests(ApiError):
 STATUS_BY_CODE = {
     "busy": 503,  # too many sign-ins at once: it is us, not the caller
     "session_over": 401,
+    "key_revoked": 409,
+    "key_expired": 409,
     "too_many_replicas": 422,  # a quota, not a rate: waiting does not help
 }
 STATUS_BY_KIND: tuple[tuple[type[Exception], int], ...] = (

@@ -1,8 +1,10 @@
 """The gateway's wiring: its table comes from the views, its frames go into the log."""
 
+from itertools import chain
 from typing import TypeVar
 from uuid import UUID
 
+import msgspec
 import psycopg
 from prometheus_client import REGISTRY
 
@@ -48,7 +50,7 @@ class ViewTable:
         self._pool = pool
         self._news = ViewNews(conninfo, {ROUTES.name, KEYS.name})
         self._routes: dict[str, Route] = {}
-        self._keys: dict[str, Key] = {}
+        self._keys: dict[str, tuple[Key, ...]] = {}
 
     async def read(self) -> RoutingTable:
         """Return the table as it is now; raises while PostgreSQL or the views are not there."""
@@ -63,8 +65,9 @@ class ViewTable:
             self._news.forget()
             raise OSError(f"the gateway's views cannot be read: {error}") from error
         _put(self._routes, routes, {row.deployment_id: _route(row) for row in route_rows})
-        _put(self._keys, keys, {row.key_id: _key(row) for row in key_rows})
-        return RoutingTable(routes=tuple(self._routes.values()), keys=tuple(self._keys.values()))
+        _put(self._keys, keys, {row.key_id: _secrets(row) for row in key_rows})
+        keys_now = tuple(chain.from_iterable(self._keys.values()))
+        return RoutingTable(routes=tuple(self._routes.values()), keys=keys_now)
 
     async def wait_for_change(self, timeout: float) -> bool:  # noqa: ASYNC109 - a poll's bound
         """Return True as soon as rows have changed."""
@@ -99,8 +102,9 @@ def _route(row: RouteRow) -> Route:
     )
 
 
-def _key(row: GatewayKeyRow) -> Key:
-    return Key(
+def _secrets(row: GatewayKeyRow) -> tuple[Key, ...]:
+    """Return an entry per secret: what is counted and allowed is the same key's."""
+    current = Key(
         key_id=row.key_id,
         team_id=row.team_id,
         secret_hash=row.secret_hash,
@@ -108,6 +112,12 @@ def _key(row: GatewayKeyRow) -> Key:
         requests_per_minute=row.requests_per_minute,
         expires_at=row.expires_at,
     )
+    if row.retiring_hash is None:
+        return (current,)
+    retiring = msgspec.structs.replace(
+        current, secret_hash=row.retiring_hash, expires_at=row.retiring_until
+    )
+    return current, retiring
 
 
 class LogFrames:

@@ -1,14 +1,15 @@
-"""Create a key, revoke it."""
+"""Create a key, change what it is and may do, give it a new secret, shut it out."""
 
-import hashlib
 import secrets
-from datetime import datetime
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from commands.bus import Command, Handlers
-from commands.work import Work
-from domain.api_keys.api_key import API_KEY, must_be_in_the_future
+from commands.work import Loaded, Work
+from domain.api_keys.api_key import API_KEY, ApiKey, must_be_in_the_future
 from domain.api_keys.events import ApiKeyCreated
 from domain.api_keys.values import (
     BASE62,
@@ -16,9 +17,12 @@ from domain.api_keys.values import (
     PUBLIC_LENGTH,
     SECRET_LENGTH,
     assemble_key,
+    hash_of,
+    networks,
 )
 from domain.deployments.deployment import DEPLOYMENT
 from domain.kernel.errors import NotAllowed, NotFound
+from domain.kernel.events import Event
 from domain.kernel.permissions import scopes
 
 
@@ -31,8 +35,28 @@ class CreateApiKey(Command, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     requests_per_minute: int
     expires_at: datetime | None = None
+    allowed_cidrs: tuple[str, ...] = ()
     deployment_id: str | None = None
     """Restricts the key's calls to this one deployment."""
+
+
+class ChangeApiKey(Command, frozen=True, kw_only=True):
+    """Change what is set here and leave the rest as it is."""
+
+    key_id: str
+    name: str | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
+    scopes: tuple[str, ...] | UnsetType = UNSET
+    requests_per_minute: int | UnsetType = UNSET
+    expires_at: datetime | UnsetType | None = UNSET
+    allowed_cidrs: tuple[str, ...] | UnsetType = UNSET
+
+
+class RotateApiKey(Command, frozen=True, kw_only=True):
+    """Give a key a new secret and let the one before work on for a while, or not at all."""
+
+    key_id: str
+    grace: timedelta
 
 
 class RevokeApiKey(Command, frozen=True, kw_only=True):
@@ -42,6 +66,18 @@ class RevokeApiKey(Command, frozen=True, kw_only=True):
     reason: str = "revoked by its owner"
 
 
+class ReportLeakedKey(Command, frozen=True, kw_only=True):
+    """Say that a key was found where others can read it."""
+
+    key_id: str | None
+    """None for a key that nobody knows: the report is taken and changes nothing."""
+    secret_hash: str
+    reported_by: str
+    url: str | None = None
+    revoke: bool
+    """Shut it out at once; otherwise its team is only told."""
+
+
 class CreatedApiKey(msgspec.Struct, frozen=True):
     """The new key, and the only sight of its secret."""
 
@@ -49,7 +85,16 @@ class CreatedApiKey(msgspec.Struct, frozen=True):
     key: str
     prefix: str
     scopes: tuple[str, ...]
+    allowed_cidrs: tuple[str, ...]
     created_at: datetime
+
+
+class ChangedApiKey(msgspec.Struct, frozen=True):
+    """The key after the command; `key` is the only sight of a new secret."""
+
+    state: ApiKey
+    at: datetime
+    key: str = ""
 
 
 async def create_api_key(command: CreateApiKey, work: Work) -> CreatedApiKey:
@@ -62,12 +107,10 @@ async def create_api_key(command: CreateApiKey, work: Work) -> CreatedApiKey:
         if deployment.team_id != command.team_id:
             raise NotFound
         granted = tuple(sorted({*granted, f"call:{command.deployment_id}"} - {"call:*"}))
-    for scope in granted:
-        if not work.actor.holds(scope, team_id=command.team_id):
-            raise NotAllowed(f"You cannot grant {scope!r}: you do not hold it.", scope=scope)
+    _must_hold_all(granted, work, team_id=command.team_id)
+    allowed_cidrs = networks(command.allowed_cidrs)
     key_id = work.new_id("key")
-    public = _random(PUBLIC_LENGTH)
-    key = assemble_key(public, _random(SECRET_LENGTH))
+    prefix, key, secret_hash = _new_secret()
     created = work.create(API_KEY, key_id)
     work.record(
         created,
@@ -78,25 +121,111 @@ async def create_api_key(command: CreateApiKey, work: Work) -> CreatedApiKey:
                 created_by=work.actor.user_id or work.actor.id,
                 name=command.name,
                 description=command.description,
-                prefix=PREFIX + public,
-                secret_hash=hashlib.sha256(key.encode()).hexdigest(),
+                prefix=prefix,
+                secret_hash=secret_hash,
                 scopes=granted,
                 requests_per_minute=command.requests_per_minute,
                 expires_at=command.expires_at,
+                allowed_cidrs=allowed_cidrs,
             )
         ],
     )
-    return CreatedApiKey(key_id, key, PREFIX + public, granted, work.now)
+    return CreatedApiKey(key_id, key, prefix, granted, allowed_cidrs, work.now)
+
+
+async def change_api_key(command: ChangeApiKey, work: Work) -> ChangedApiKey:
+    """Change a key. Who changes it must hold all that it may do afterwards."""
+    loaded = await _theirs(command.key_id, work)
+    key = loaded.present
+    granted = key.scopes if command.scopes is UNSET else scopes(command.scopes)
+    _must_hold_all(granted, work, team_id=key.team_id)
+    work.record(
+        loaded, [*_described(key, command), *key.grant(granted), *_bounds(key, command, work)]
+    )
+    return ChangedApiKey(loaded.present, work.now)
+
+
+async def rotate_api_key(command: RotateApiKey, work: Work) -> ChangedApiKey:
+    """Give a key a new secret. Who sees the secret must hold all that the key may do."""
+    loaded = await _theirs(command.key_id, work)
+    _must_hold_all(loaded.present.scopes, work, team_id=loaded.present.team_id)
+    prefix, key, secret_hash = _new_secret()
+    work.record(
+        loaded,
+        loaded.present.rotate(
+            prefix=prefix, secret_hash=secret_hash, grace=command.grace, now=work.now
+        ),
+    )
+    return ChangedApiKey(loaded.present, work.now, key)
 
 
 async def revoke_api_key(command: RevokeApiKey, work: Work) -> None:
     """Shut the key out. Revoking twice changes nothing."""
-    key = await work.load(API_KEY, command.key_id)
-    work.must_hold("keys:write", team_id=key.present.team_id)
+    key = await _theirs(command.key_id, work)
     work.record(key, key.present.revoke(reason=command.reason))
 
 
-HANDLERS: Handlers = {CreateApiKey: create_api_key, RevokeApiKey: revoke_api_key}
+async def report_leaked_key(command: ReportLeakedKey, work: Work) -> None:
+    """Take in a report of whoever holds the key. Reporting twice changes nothing."""
+    if command.key_id is None:
+        return
+    key = await work.load(API_KEY, command.key_id)
+    work.record(
+        key,
+        key.present.report_leak(
+            secret_hash=command.secret_hash,
+            reported_by=command.reported_by,
+            url=command.url,
+            revoke=command.revoke,
+            now=work.now,
+        ),
+    )
+
+
+HANDLERS: Handlers = {
+    CreateApiKey: create_api_key,
+    ChangeApiKey: change_api_key,
+    RotateApiKey: rotate_api_key,
+    RevokeApiKey: revoke_api_key,
+    ReportLeakedKey: report_leaked_key,
+}
+
+
+async def _theirs(key_id: str, work: Work) -> Loaded[ApiKey]:
+    key = await work.load(API_KEY, key_id)
+    work.must_hold("keys:write", team_id=key.present.team_id)
+    return key
+
+
+def _must_hold_all(granted: Collection[str], work: Work, *, team_id: str) -> None:
+    for scope in granted:
+        if not work.actor.holds(scope, team_id=team_id):
+            raise NotAllowed(f"You cannot grant {scope!r}: you do not hold it.", scope=scope)
+
+
+def _described(key: ApiKey, command: ChangeApiKey) -> list[Event]:
+    return key.describe(
+        name=key.name if command.name is UNSET else command.name,
+        description=key.description if command.description is UNSET else command.description,
+    )
+
+
+def _bounds(key: ApiKey, command: ChangeApiKey, work: Work) -> list[Event]:
+    events: list[Event] = []
+    if command.expires_at is not UNSET:
+        events += key.expire(command.expires_at, now=work.now)
+    if command.allowed_cidrs is not UNSET:
+        events += key.allow_from(networks(command.allowed_cidrs))
+    if command.requests_per_minute is not UNSET:
+        events += key.limit(command.requests_per_minute)
+    return events
+
+
+def _new_secret() -> tuple[str, str, str]:
+    """Return a new key's public beginning, the whole key, and what is kept of it."""
+    public = _random(PUBLIC_LENGTH)
+    key = assemble_key(public, _random(SECRET_LENGTH))
+    return PREFIX + public, key, hash_of(key)
 
 
 def _random(length: int) -> str:

@@ -35,6 +35,11 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     home_team_id: str | None = None
     """Where things go unless a team is named: the personal team, or the key's own."""
 
+    @classmethod
+    def worker(cls, name: str, *held: str, team_id: str) -> "Actor":
+        """Return a worker that does in one team what these scopes allow."""
+        return cls(id=name, grants={team_id: frozenset(held)}, home_team_id=team_id)
+
     def sees(self, team_id: str) -> bool:
         """Tell whether the actor has anything to do with the team."""
         return team_id in self.grants

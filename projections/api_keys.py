@@ -5,7 +5,20 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
+from domain.api_keys.events import (
+    ApiKeyCreated,
+    ApiKeyDescribed,
+    ApiKeyExpirySet,
+    ApiKeyGraceEnded,
+    ApiKeyLeaked,
+    ApiKeyLimitSet,
+    ApiKeyNetworksAllowed,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+    ApiKeyScopesGranted,
+)
+from domain.api_keys.values import fields_after
+from domain.kernel.events import Event
 from domain.metering.events import RequestsServed
 from domain.metering.values import decode_frame
 from infrastructure.event_store import RecordedEvent
@@ -24,10 +37,15 @@ class ApiKeyRow(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None
     prefix: str
     secret_hash: str
+    retiring_hash: str | None = None
+    """Of the secret before, which works on until `retiring_until`."""
+    retiring_until: datetime | None = None
     scopes: tuple[str, ...]
     requests_per_minute: int
+    allowed_cidrs: tuple[str, ...] = ()
     created_at: datetime
     expires_at: datetime | None = None
+    leaked_at: datetime | None = None
     revoked_at: datetime | None = None
     version: int = 1
 
@@ -40,13 +58,26 @@ class KeyUsageRow(msgspec.Struct, frozen=True, kw_only=True):
     last_used: datetime
 
 
-def _key_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
-    if isinstance(event, ApiKeyCreated | ApiKeyRevoked):
-        return [((event.key_id,), event)]
-    return []
+KEY_EVENTS = (
+    ApiKeyCreated
+    | ApiKeyDescribed
+    | ApiKeyScopesGranted
+    | ApiKeyNetworksAllowed
+    | ApiKeyExpirySet
+    | ApiKeyLimitSet
+    | ApiKeyRotated
+    | ApiKeyGraceEnded
+    | ApiKeyLeaked
+    | ApiKeyRevoked
+)
 
 
-def _fold_key(row: ApiKeyRow | None, event: object, recorded: RecordedEvent) -> ApiKeyRow | None:
+def key_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
+    """Return the key that an event is about."""
+    return [((event.key_id,), event)] if isinstance(event, KEY_EVENTS) else []
+
+
+def _fold_key(row: ApiKeyRow | None, event: Event, recorded: RecordedEvent) -> ApiKeyRow | None:
     match event:
         case ApiKeyCreated():
             return ApiKeyRow(
@@ -59,26 +90,29 @@ def _fold_key(row: ApiKeyRow | None, event: object, recorded: RecordedEvent) -> 
                 secret_hash=event.secret_hash,
                 scopes=event.scopes,
                 requests_per_minute=event.requests_per_minute,
+                allowed_cidrs=event.allowed_cidrs,
                 created_at=recorded.recorded_at,
                 expires_at=event.expires_at,
                 version=recorded.version,
             )
-        case ApiKeyRevoked() if row is not None:
-            return msgspec.structs.replace(
-                row, revoked_at=recorded.recorded_at, version=recorded.version
-            )
-    return row
+        case _ if row is None:
+            return None
+        case ApiKeyLeaked():
+            row = msgspec.structs.replace(row, leaked_at=recorded.recorded_at)
+        case ApiKeyRevoked():
+            row = msgspec.structs.replace(row, revoked_at=recorded.recorded_at)
+    return msgspec.structs.replace(row, **fields_after(row, event), version=recorded.version)
 
 
 API_KEYS = View(
     name="api_keys",
-    version=1,
+    version=2,
     topic=Topic.EVENTS,
     row=ApiKeyRow,
     key=("id",),
-    changes=_key_changes,
+    changes=key_changes,
     fold=_fold_key,
-    indexes=("UNIQUE secret_hash", "team_id, created_at, id"),
+    indexes=("UNIQUE secret_hash", "UNIQUE retiring_hash", "team_id, created_at, id"),
 )
 
 
@@ -135,9 +169,12 @@ KEY_LISTING = Listing(
 
 
 async def key_by_hash(reader: Reader, secret_hash: str) -> ApiKeyRow | None:
-    """Return the key whose secret has this hash."""
+    """Return the key of which one secret, the current or the one before, has this hash."""
     return await reader.row(
-        ApiKeyRow, "SELECT * FROM views.api_keys WHERE secret_hash = %s", secret_hash
+        ApiKeyRow,
+        "SELECT * FROM views.api_keys WHERE secret_hash = %s OR retiring_hash = %s",
+        secret_hash,
+        secret_hash,
     )
 
 

@@ -4,12 +4,12 @@ The gateway's agent reads these two tables and keeps HAProxy equal to them. A re
 deleted deployment are simply not there.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
+from domain.api_keys.values import fields_after
 from domain.deployments.events import (
     DeploymentDeleted,
     DeploymentDeletionRequested,
@@ -25,8 +25,9 @@ from domain.deployments.values import Visibility
 from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
+from projections.api_keys import key_changes
 from projections.deployments import deployment_changes
-from projections.view import Change, View
+from projections.view import View
 
 
 class ReplicaAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,14 +49,18 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayKeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that opens something."""
+    """A key that opens something, with either of its secrets."""
 
     key_id: str
     team_id: str
     secret_hash: str
+    retiring_hash: str | None = None
+    """Of the secret before, which opens the same until `retiring_until`."""
+    retiring_until: datetime | None = None
     scopes: tuple[str, ...]
     requests_per_minute: int
     expires_at: datetime | None
+    allowed_cidrs: tuple[str, ...] = ()
 
 
 def _fold_route(row: RouteRow | None, event: Event, _: RecordedEvent) -> RouteRow | None:
@@ -96,34 +101,31 @@ ROUTES = View(
 )
 
 
-def _key_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
-    if isinstance(event, ApiKeyCreated | ApiKeyRevoked):
-        return [((event.key_id,), event)]
-    return []
-
-
 def _fold_key(row: GatewayKeyRow | None, event: Event, _: RecordedEvent) -> GatewayKeyRow | None:
-    match event:
-        case ApiKeyCreated():
-            return GatewayKeyRow(
-                key_id=event.key_id,
-                team_id=event.team_id,
-                secret_hash=event.secret_hash,
-                scopes=event.scopes,
-                requests_per_minute=event.requests_per_minute,
-                expires_at=event.expires_at,
-            )
-        case ApiKeyRevoked():
-            return None
-    return row
+    if isinstance(event, ApiKeyCreated):
+        return GatewayKeyRow(
+            key_id=event.key_id,
+            team_id=event.team_id,
+            secret_hash=event.secret_hash,
+            scopes=event.scopes,
+            requests_per_minute=event.requests_per_minute,
+            expires_at=event.expires_at,
+            allowed_cidrs=event.allowed_cidrs,
+        )
+    if row is None or isinstance(event, ApiKeyRevoked):
+        return None
+    changed = fields_after(row, event)
+    return msgspec.structs.replace(
+        row, **{name: changed[name] for name in changed.keys() & set(row.__struct_fields__)}
+    )
 
 
 KEYS = View(
     name="gateway_keys",
-    version=1,
+    version=2,
     topic=Topic.EVENTS,
     row=GatewayKeyRow,
     key=("key_id",),
-    changes=_key_changes,
+    changes=key_changes,
     fold=_fold_key,
 )

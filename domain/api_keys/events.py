@@ -21,6 +21,73 @@ class ApiKeyCreated(Event, frozen=True, kw_only=True):
     requests_per_minute: int
     """How many requests a minute every gateway lets through with this key."""
     expires_at: datetime | None = None
+    allowed_cidrs: tuple[str, ...] = ()
+    """The networks the key may be used from; none means from everywhere."""
+
+
+class ApiKeyDescribed(Event, frozen=True, kw_only=True):
+    """The key is called something else now."""
+
+    key_id: str
+    name: str
+    description: str | None = None
+
+
+class ApiKeyScopesGranted(Event, frozen=True, kw_only=True):
+    """The key may do this from now on, and nothing else."""
+
+    key_id: str
+    scopes: tuple[str, ...]
+
+
+class ApiKeyNetworksAllowed(Event, frozen=True, kw_only=True):
+    """The key may be used from these networks from now on; none means from everywhere."""
+
+    key_id: str
+    allowed_cidrs: tuple[str, ...]
+
+
+class ApiKeyExpirySet(Event, frozen=True, kw_only=True):
+    """The key works until then; without a time, until it is revoked."""
+
+    key_id: str
+    expires_at: datetime | None = None
+
+
+class ApiKeyLimitSet(Event, frozen=True, kw_only=True):
+    """Every gateway lets so many requests a minute through with the key from now on."""
+
+    key_id: str
+    requests_per_minute: int
+
+
+class ApiKeyRotated(Event, frozen=True, kw_only=True):
+    """The key has a new secret. One that was retiring already stopped working."""
+
+    key_id: str
+    prefix: str
+    secret_hash: str
+    """SHA-256, in hex, of the whole new key as text."""
+    previous_until: datetime | None = None
+    """How long the secret before works on; without a time, it has stopped."""
+
+
+class ApiKeyGraceEnded(Event, frozen=True, kw_only=True):
+    """The retiring secret stopped working before its time."""
+
+    key_id: str
+
+
+class ApiKeyLeaked(Event, frozen=True, kw_only=True):
+    """A secret of the key was found where others can read it."""
+
+    key_id: str
+    secret_hash: str
+    """Which of its secrets."""
+    reported_by: str
+    """`github`, or `holder` for somebody who had the key."""
+    url: str | None = None
+    """Where it was found, if that was said."""
 
 
 class ApiKeyRevoked(Event, frozen=True, kw_only=True):

@@ -1,11 +1,17 @@
 """The gateway's table as it comes out of the views."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
+import msgspec
 import pytest
 
 from bootstrap.data_plane import ViewTable
-from commands.api_keys import RevokeApiKey
+from commands.api_keys import RevokeApiKey, RotateApiKey
+from domain.api_keys.values import hash_of
+from gateway.configuration import Key
 from projections.gateway import KEYS, ROUTES
 from projections.tables import KEYS_TOLD_MAX
 from tests.wiring import Installation
@@ -45,6 +51,39 @@ async def test_a_created_and_a_revoked_key_are_told_one_by_one(
     await keys_when(table, {first.key_id, second.key_id})
     await installation.dispatch(RevokeApiKey(key_id=first.key_id), anna.context)
     await keys_when(table, {second.key_id})
+
+
+async def test_a_rotated_key_is_two_entries_of_one_key_until_its_grace_ends(
+    installation: Installation, table: ViewTable
+) -> None:
+    anna = await installation.register()
+    key, other = await installation.create_key(anna), await installation.create_key(anna)
+
+    async def rotate(grace: timedelta) -> str:
+        command = RotateApiKey(key_id=key.key_id, grace=grace)
+        return str((await installation.dispatch(command, anna.context)).result.key)
+
+    async def hashes_when(*secrets: str) -> dict[str, Key]:
+        async with asyncio.timeout(30):
+            while True:
+                if await table.wait_for_change(WAIT_SECONDS):
+                    with contextlib.suppress(OSError):  # the views are being made
+                        found = {entry.secret_hash: entry for entry in (await table.read()).keys}
+                        if found.keys() == {hash_of(secret) for secret in secrets}:
+                            return found
+
+    second = await rotate(timedelta(hours=1))
+    found = await hashes_when(key.key, second, other.key)
+    current, retiring = found[hash_of(second)], found[hash_of(key.key)]
+    assert current.expires_at is None
+    assert retiring.expires_at is not None
+    assert msgspec.structs.replace(retiring, secret_hash="", expires_at=None) == (
+        msgspec.structs.replace(current, secret_hash="")
+    )
+    third = await rotate(timedelta(hours=1))
+    await hashes_when(second, third, other.key)
+    fourth = await rotate(timedelta(0))
+    await hashes_when(fourth, other.key)
 
 
 async def test_more_changes_than_fit_into_the_news_are_all_read(

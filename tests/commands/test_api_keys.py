@@ -1,19 +1,31 @@
 """Keys: made, restricted, revoked; by a person or by another key."""
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
-from commands.api_keys import RevokeApiKey
+from commands.api_keys import (
+    ChangeApiKey,
+    ChangedApiKey,
+    CreatedApiKey,
+    ReportLeakedKey,
+    RevokeApiKey,
+    RotateApiKey,
+)
 from commands.bus import Context
 from commands.work import Actor
-from domain.api_keys.api_key import ExpiryInThePast
-from domain.api_keys.values import looks_like_key
+from domain.api_keys.api_key import ExpiryInThePast, KeyExpired, KeyRevoked
+from domain.api_keys.events import ApiKeyExpirySet
+from domain.api_keys.values import NotANetwork, hash_of, looks_like_key
 from domain.kernel.errors import NotAllowed, NotFound
 from domain.kernel.permissions import UnknownScope
 from tests.wiring import Installation, Person
+
+HOUR = timedelta(hours=1)
 
 
 def by_key(person: Person, *scopes: str) -> Person:
@@ -119,3 +131,153 @@ async def test_nobody_revokes_somebody_elses_key(installation: Installation) -> 
         await installation.dispatch(
             RevokeApiKey(key_id=created.key_id), Context(actor=Actor(id="anonymous"))
         )
+
+
+async def change(
+    installation: Installation, person: Person, key: CreatedApiKey, **changes: Any
+) -> ChangedApiKey:
+    command = ChangeApiKey(key_id=key.key_id, **changes)
+    changed: ChangedApiKey = (await installation.dispatch(command, person.context)).result
+    return changed
+
+
+async def rotate(
+    installation: Installation, person: Person, key: CreatedApiKey, grace: timedelta = HOUR
+) -> ChangedApiKey:
+    command = RotateApiKey(key_id=key.key_id, grace=grace)
+    changed: ChangedApiKey = (await installation.dispatch(command, person.context)).result
+    return changed
+
+
+async def test_only_what_is_named_changes_and_only_what_changed_is_recorded(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    key = await installation.create_key(
+        anna, description="old", expires_at=datetime.now(UTC) + HOUR
+    )
+    changed = await change(installation, anna, key, name="till", requests_per_minute=60)
+    assert (changed.state.name, changed.state.description) == ("till", "old")
+    assert len(await installation.store.read_stream(key.key_id)) == 2
+    cleared = await change(installation, anna, key, description=None, expires_at=None)
+    assert (cleared.state.description, cleared.state.expires_at) == (None, None)
+    assert len(await installation.store.read_stream(key.key_id)) == 4
+
+
+async def test_a_key_is_changed_to_nothing_that_could_not_be_made(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    key = await installation.create_key(anna)
+    for wrong, refusal in (
+        ({"scopes": ("everything",)}, UnknownScope),
+        ({"expires_at": datetime.now(UTC) - timedelta(seconds=1)}, ExpiryInThePast),
+        ({"allowed_cidrs": ("192.0.2.1/24",)}, NotANetwork),
+    ):
+        with pytest.raises(refusal):
+            await change(installation, anna, key, name="half done", **wrong)
+    with pytest.raises(NotANetwork):
+        await installation.create_key(anna, allowed_cidrs=("everywhere",))
+    assert len(await installation.store.read_stream(key.key_id)) == 1
+
+
+async def test_nobody_grants_by_a_change_or_a_new_secret_what_they_do_not_hold(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    strong = await installation.create_key(anna, scopes=("admin:*",))
+    weak = await installation.create_key(anna, scopes=("call:*",))
+    program = by_key(anna, "keys:write", "call:*")
+    for act in (
+        change(installation, program, weak, scopes=("call:*", "audit:read")),
+        change(installation, program, strong, expires_at=None, name="mine"),
+        rotate(installation, program, strong),
+    ):
+        with pytest.raises(NotAllowed):
+            await act
+    assert len(await installation.store.read_stream(strong.key_id)) == 1
+    await rotate(installation, program, weak)
+    await change(installation, program, strong, scopes=("call:*",))  # less is for everybody
+    await rotate(installation, program, strong)
+
+
+async def test_a_rotated_keys_secrets_are_kept_as_hashes_only(installation: Installation) -> None:
+    anna = await installation.register()
+    key = await installation.create_key(anna)
+    rotated = await rotate(installation, anna, key)
+    assert looks_like_key(rotated.key)
+    assert rotated.key != key.key
+    assert rotated.key.startswith(rotated.state.prefix)
+    assert rotated.state.secret_hash == hash_of(rotated.key)
+    assert rotated.state.retiring_hash == hash_of(key.key)
+    for event in await installation.store.read_stream(key.key_id):
+        for secret, prefix in ((key.key, key.prefix), (rotated.key, rotated.state.prefix)):
+            assert secret.removeprefix(prefix).encode() not in event.data
+
+
+async def test_rotations_at_the_same_time_happen_one_after_the_other(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    key = await installation.create_key(anna)
+    rotated = await asyncio.gather(*(rotate(installation, anna, key) for _ in range(8)))
+    made = {hash_of(each.key) for each in rotated}
+    before = [each.state.retiring_hash for each in rotated]
+    assert len(set(before)) == 8
+    assert set(before) < {hash_of(key.key), *made}
+
+
+async def test_a_key_that_is_over_is_neither_changed_nor_rotated(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    gone = await installation.create_key(anna)
+    await installation.dispatch(RevokeApiKey(key_id=gone.key_id), anna.context)
+    for act in (change(installation, anna, gone, name="x"), rotate(installation, anna, gone)):
+        with pytest.raises(KeyRevoked):
+            await act
+    expired = await installation.create_key(anna)
+    over = ApiKeyExpirySet(key_id=expired.key_id, expires_at=datetime.now(UTC))
+    await installation.append(expired.key_id, over, after=1)
+    with pytest.raises(KeyExpired):
+        await rotate(installation, anna, expired)
+
+
+async def test_whoever_holds_a_key_can_report_it_and_nobody_else(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    key, told = await installation.create_key(anna), await installation.create_key(anna)
+    reporter = Context(actor=Actor(id="leak report"))
+
+    async def report(key_id: str | None, secret: str, *, revoke: bool = True) -> None:
+        command = ReportLeakedKey(
+            key_id=key_id, secret_hash=hash_of(secret), reported_by="holder", revoke=revoke
+        )
+        await installation.dispatch(command, reporter)
+
+    await report(None, "no key")
+    await report(key.key_id, told.key)
+    assert len(await installation.store.read_stream(key.key_id)) == 1
+    for _ in range(2):
+        await report(key.key_id, key.key)
+        await report(told.key_id, told.key, revoke=False)
+    assert [event.topic for event in await installation.store.read_stream(key.key_id)][1:] == [
+        "api_keys.ApiKeyLeaked@1",
+        "api_keys.ApiKeyRevoked@1",
+    ]
+    assert len(await installation.store.read_stream(told.key_id)) == 2
+
+
+async def test_a_worker_with_the_right_in_one_team_revokes_there_and_nowhere_else(
+    installation: Installation,
+) -> None:
+    anna, bert = await installation.register("anna"), await installation.register("bert")
+    theirs, others = await installation.create_key(anna), await installation.create_key(bert)
+    worker = Context(actor=Actor.worker("departures", "keys:write", team_id=anna.team_id))
+    await installation.dispatch(
+        RevokeApiKey(key_id=theirs.key_id, reason="its maker left the team"), worker
+    )
+    assert len(await installation.store.read_stream(theirs.key_id)) == 2
+    with pytest.raises(NotFound):
+        await installation.dispatch(RevokeApiKey(key_id=others.key_id), worker)

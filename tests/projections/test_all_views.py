@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import random
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
-from commands.api_keys import RevokeApiKey
+from commands.api_keys import ChangeApiKey, RevokeApiKey, RotateApiKey
 from commands.bus import Context
 from commands.deployments import (
     DeleteDeployment,
@@ -88,7 +89,12 @@ class Story:
     async def _change(self) -> None:
         if self._keys and self._chance.random() < 0.3:
             person, key_id = self._chance.choice(self._keys)
-            await self._installation.dispatch(RevokeApiKey(key_id=key_id), person.context)
+            changes = [
+                RevokeApiKey(key_id=key_id),
+                RotateApiKey(key_id=key_id, grace=timedelta(hours=self._chance.randrange(3))),
+                ChangeApiKey(key_id=key_id, name=f"key {self._chance.randrange(12)}"),
+            ]
+            await self._installation.dispatch(self._chance.choice(changes), person.context)
         if self._deployments:
             person, deployment_id = self._chance.choice(self._deployments)
             scale = ScaleDeployment(
