@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -115,6 +116,11 @@ class Api:
     def another(self, **options: Any) -> "Api":
         """Return another process's application, with other options, on the same parts."""
         return self.with_counters(self.services.counters, **options)
+
+    def at(self, moment: datetime) -> "Api":
+        """Return another process's application whose clock stands at another time."""
+        services = replace(self.services, bus=self.installation.another_bus(), clock=lambda: moment)
+        return Api(self.installation, services, self.reader)
 
     def with_counters(self, counters: Counters, **options: Any) -> "Api":
         """Return one that counts elsewhere."""

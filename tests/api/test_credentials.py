@@ -1,9 +1,11 @@
 """Tokens and keys that somebody made up, bent, or used for what they are not."""
 
+import asyncio
 import base64
 import json
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -177,28 +179,27 @@ async def test_credentials_in_the_address_are_refused(api: Api) -> None:
         assert is_problem(answer, 400), name
 
 
-async def test_a_key_works_at_once_and_no_more_a_second_after_its_revocation(api: Api) -> None:
+async def test_a_key_works_at_once_and_no_more_after_its_revocation(api: Api) -> None:
     anna = await api.join()
     key = await anna.create_key("deployments:read")
     headers = {"X-API-Key": key["apiKey"]}
     assert (await api.client.get("/v1/deployments", headers=headers)).status_code == 200
 
     await anna.ask("DELETE", f"/v1/api-keys/{key['id']}")
-    began = time.monotonic()
-    while (await api.client.get("/v1/deployments", headers=headers)).status_code != 401:
-        assert time.monotonic() - began < 1.5
+    async with asyncio.timeout(30):
+        while (await api.client.get("/v1/deployments", headers=headers)).status_code != 401:  # noqa: ASYNC110 - the API is asked
+            await asyncio.sleep(0.02)
     assert is_problem(await api.client.get("/v1/deployments", headers=headers), 401)
 
 
-async def test_a_key_that_has_expired_is_refused(api: Api) -> None:
+async def test_a_key_that_has_expired_is_refused_from_that_moment(api: Api) -> None:
     anna = await api.join()
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
-    key = await anna.create_key("deployments:read", expiresAt=at)
+    expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    key = await anna.create_key("deployments:read", expiresAt=expires.isoformat())
     headers = {"X-API-Key": key["apiKey"]}
-    assert (await api.client.get("/v1/deployments", headers=headers)).status_code == 200
-    began = time.monotonic()
-    while (await api.client.get("/v1/deployments", headers=headers)).status_code != 401:
-        assert time.monotonic() - began < 4
+    for early, status in ((timedelta(microseconds=1), 200), (timedelta(0), 401)):
+        answer = await api.at(expires - early).client.get("/v1/deployments", headers=headers)
+        assert answer.status_code == status
 
 
 async def test_a_key_gives_away_no_more_than_it_has(api: Api) -> None:
