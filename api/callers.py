@@ -6,7 +6,7 @@ What was found is remembered for at most a second, so a sign-out or a revocation
 import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
@@ -18,7 +18,7 @@ from api.errors import AddressNotAllowed, InvalidCredentials
 from api.services import Services
 from commands.work import Actor
 from domain.api_keys.values import Network, hash_of, is_within, looks_like_key
-from domain.teams.values import SCOPES_OF, Role
+from domain.teams.values import SCOPES_OF
 from infrastructure.tokens import InvalidToken
 from projections.api_keys import key_by_hash
 from projections.identity import SignedIn, session_by_id
@@ -78,6 +78,10 @@ class Doorkeeper:
         """Look again at the next request."""
         self._sessions.drop(session_id)
 
+    def forget_person(self, user_id: str) -> None:
+        """Look again, for all of somebody's sessions, at the next request."""
+        self._sessions.drop_where(lambda session: session.user_id == user_id)
+
     async def _by_key(self, key: str, address: str) -> Caller:
         secret_hash = hash_of(key)
         known = self._keys.get(secret_hash)
@@ -127,7 +131,7 @@ class Doorkeeper:
             actor=Actor(
                 id=session.user_id,
                 user_id=session.user_id,
-                grants={session.team_id: SCOPES_OF[Role.OWNER]},
+                grants={team_id: SCOPES_OF[role] for team_id, role in session.roles.items()},
                 home_team_id=session.team_id,
             ),
             session_id=session.session_id,
@@ -136,8 +140,8 @@ class Doorkeeper:
     async def _session(self, session_id: str) -> SignedIn:
         views = self._services.views
         session = await session_by_id(views, session_id)
-        if session is None:
-            await self._catch_up("users", "sessions")
+        if session is None or session.team_id not in session.roles:
+            await self._catch_up("users", "sessions", "members")
             session = await session_by_id(views, session_id)
         if session is None:
             raise InvalidCredentials
@@ -179,6 +183,11 @@ class Remembered(Generic[Value]):
     def drop(self, key: Hashable) -> None:
         """Forget the value."""
         self._values.pop(key, None)
+
+    def drop_where(self, wanted: Callable[[Value], bool]) -> None:
+        """Forget the values of which this is true."""
+        for key in [key for key, (_, value) in self._values.items() if wanted(value)]:
+            self.drop(key)
 
 
 def credential_in(headers: Headers) -> str | None:

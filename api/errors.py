@@ -112,6 +112,7 @@ STATUS_BY_CODE = {
     "session_over": 401,
     "key_revoked": 409,
     "key_expired": 409,
+    "team_not_empty": 409,
     "too_many_replicas": 422,  # a quota, not a rate: waiting does not help
 }
 STATUS_BY_KIND: tuple[tuple[type[Exception], int], ...] = (

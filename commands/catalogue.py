@@ -1,6 +1,6 @@
 """The table of contents: every command and the function that carries it out."""
 
-from commands import api_keys, deployments, identity, mail
+from commands import api_keys, deployments, identity, mail, teams
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
@@ -8,4 +8,5 @@ HANDLERS: Handlers = {
     **api_keys.HANDLERS,
     **deployments.HANDLERS,
     **mail.HANDLERS,
+    **teams.HANDLERS,
 }

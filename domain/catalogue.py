@@ -15,6 +15,7 @@ from domain.identity import events as identity
 from domain.kernel import events as kernel
 from domain.mail import events as mail
 from domain.metering import events as metering
+from domain.teams import events as teams
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
     "kernel.ValueClaimed@1": kernel.ValueClaimed,
@@ -55,6 +56,13 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "mail.MailRequested@1": mail.MailRequested,
     "mail.MailSent@1": mail.MailSent,
     "mail.MailFailed@1": mail.MailFailed,
+    "teams.TeamCreated@1": teams.TeamCreated,
+    "teams.TeamRenamed@1": teams.TeamRenamed,
+    "teams.TeamDeleted@1": teams.TeamDeleted,
+    "teams.MemberAdded@1": teams.MemberAdded,
+    "teams.MemberRoleChanged@1": teams.MemberRoleChanged,
+    "teams.MemberRemoved@1": teams.MemberRemoved,
+    "teams.MemberLeft@1": teams.MemberLeft,
     "metering.RequestsServed@1": metering.RequestsServed,
 }
 

@@ -8,12 +8,15 @@ from projections.deployments import DEPLOYMENTS
 from projections.gateway import KEYS, ROUTES
 from projections.identity import SESSIONS, USERS
 from projections.revisions import REVISIONS
+from projections.teams import MEMBERS, TEAMS
 from projections.usage import REQUEST_TOTALS
 from projections.view import View
 
 VIEWS: tuple[View[Any], ...] = (
     USERS,
     SESSIONS,
+    TEAMS,
+    MEMBERS,
     API_KEYS,
     KEY_USAGE,
     DEPLOYMENTS,

@@ -11,6 +11,7 @@ from domain.identity.events import (
     SessionStarted,
     UserRegistered,
 )
+from domain.teams.values import Role
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
 from projections.reading import Reader
@@ -124,13 +125,17 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     team_id: str
     expires_at: datetime
     ended: bool
+    roles: dict[str, Role]
+    """What the person is in each team."""
 
 
 async def session_by_id(reader: Reader, session_id: str) -> SignedIn | None:
-    """Return a session and its person's team."""
+    """Return a session and its person's teams."""
     return await reader.row(
         SignedIn,
-        "SELECT s.id AS session_id, s.user_id, u.team_id, s.expires_at, s.ended"
+        "SELECT s.id AS session_id, s.user_id, u.team_id, s.expires_at, s.ended,"
+        " (SELECT coalesce(jsonb_object_agg(m.team_id, m.role), '{}') FROM views.members AS m"
+        "  WHERE m.user_id = s.user_id) AS roles"
         " FROM views.sessions AS s JOIN views.users AS u ON u.id = s.user_id WHERE s.id = %s",
         session_id,
     )

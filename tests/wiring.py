@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -15,9 +16,11 @@ from commands.bus import Bus, Command, Context, Receipt
 from commands.catalogue import HANDLERS
 from commands.deployments import Changed, RequestDeployment
 from commands.identity import Registered, RegisterUser
+from commands.teams import ChangedTeam, CreateTeam
 from commands.work import NOBODY, Actor
 from domain.catalogue import EVENTS, UPCASTERS
 from domain.kernel.events import Event
+from domain.teams.events import MemberAdded
 from domain.teams.values import SCOPES_OF, Role
 from infrastructure.event_store import ADDRESS_PURPOSE, Metadata, NewEvent
 from infrastructure.event_store.codec import JsonCodec
@@ -55,6 +58,12 @@ class Person:
                 home_team_id=self.team_id,
             )
         )
+
+    def join(self, team_id: str, role: Role) -> None:
+        """Let what they do from now on be done as a member of this team."""
+        grants = {**self.context.actor.grants, team_id: SCOPES_OF[role]}
+        actor = msgspec.structs.replace(self.context.actor, grants=grants)
+        self.context = Context(actor=actor)
 
 
 class Installation:
@@ -132,6 +141,19 @@ class Installation:
         )
         receipt = await self.dispatch(command, Context(actor=NOBODY))
         return Person(receipt.result)
+
+    async def found_team(self, owner: Person, name: str = "Acme") -> str:
+        """Found a team."""
+        founded: ChangedTeam = (await self.dispatch(CreateTeam(name=name), owner.context)).result
+        owner.join(founded.team_id, Role.OWNER)
+        return founded.team_id
+
+    async def add_member(self, team_id: str, person: Person, role: Role) -> None:
+        """Put a person into a team, without an invitation."""
+        versions = await self.store.versions([team_id])
+        added = MemberAdded(user_id=person.user_id, role=role)
+        await self.append(team_id, added, after=versions[team_id])
+        person.join(team_id, role)
 
     async def create_key(self, person: Person, **changes: Any) -> CreatedApiKey:
         """Make a key for the person's team."""

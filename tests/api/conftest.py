@@ -1,6 +1,7 @@
 """The real application on real servers, asked in process."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -19,6 +20,8 @@ from commands.bus import Context
 from commands.deployments import ReportReplicas
 from commands.work import Actor
 from domain.deployments.values import ReplicaPhase, ReplicaReport
+from domain.teams.events import MemberAdded
+from domain.teams.values import Role
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import ECHO
 from infrastructure.counters import Counters
@@ -61,6 +64,12 @@ class Visitor:
         self.session: Body = {}
         self.position = "0"
 
+    def at(self, api: "Api") -> "Visitor":
+        """Return the same person, who asks another process."""
+        visitor = Visitor(api, self.headers)
+        visitor.account, visitor.session = self.account, self.session
+        return visitor
+
     async def ask(
         self, method: str, path: str, body: object = None, **headers: str
     ) -> httpx.Response:
@@ -92,9 +101,15 @@ class Visitor:
         made: Body = answer.json()
         return made
 
-    async def with_key(self, *scopes: str) -> "Visitor":
+    async def found_team(self, name: str = "Acme") -> str:
+        """Found a team."""
+        answer = await self.post("/v1/teams", {"name": name})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def with_key(self, *scopes: str, **changes: Any) -> "Visitor":
         """Return a program that has a key of one's team."""
-        key = await self.create_key(*scopes)
+        key = await self.create_key(*scopes, **changes)
         return Visitor(self.api, {"X-API-Key": key["apiKey"]})
 
 
@@ -164,6 +179,23 @@ class Api:
         visitor = Visitor(self, {"Authorization": f"Bearer {login.json()['accessToken']}"})
         visitor.session = login.json()
         return visitor
+
+    async def add_member(self, team_id: str, visitor: Visitor, role: Role) -> None:
+        """Put somebody into a team, without an invitation; effective at once."""
+        added = MemberAdded(user_id=visitor.account["id"], role=role)
+        versions = await self.installation.store.versions([team_id])
+        position = await self.installation.append(team_id, added, after=versions[team_id])
+        await self.reader.wait_for("members", position, timeout_seconds=20)
+        self.app.state.doorkeeper.forget_person(visitor.account["id"])
+
+    async def new_member(self, team_id: str) -> str:
+        """Put somebody new, who looks only, into a team; return their user id."""
+        name = f"member-{secrets.token_hex(5)}"
+        person = await self.installation.register(name)
+        visitor = Visitor(self, {})
+        visitor.account = {"id": person.user_id}
+        await self.add_member(team_id, visitor, Role.VIEWER)
+        return person.user_id
 
     async def close(self) -> None:
         await self.client.aclose()

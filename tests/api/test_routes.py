@@ -73,6 +73,32 @@ TABLE = [
     Row(method="GET", path="/v1/user/profile", person=True),
     Row(
         method="POST",
+        path="/v1/teams",
+        person=True,
+        body={"name": "Acme"},
+        wrong={"name": "a\u200bb"},
+    ),
+    Row(method="GET", path="/v1/teams", scope="team:read", query=True),
+    Row(method="GET", path="/v1/teams/{team_id}", scope="team:read"),
+    Row(
+        method="PATCH",
+        path="/v1/teams/{team_id}",
+        scope="team:write",
+        body={"name": "Ajax"},
+        wrong={"name": ""},
+    ),
+    Row(method="DELETE", path="/v1/teams/{team_id}", person=True),
+    Row(method="GET", path="/v1/teams/{team_id}/members", scope="team:read", query=True),
+    Row(
+        method="PATCH",
+        path="/v1/teams/{team_id}/members/{user_id}",
+        scope="team:write",
+        body={"role": "admin"},
+        wrong={"role": "king"},
+    ),
+    Row(method="DELETE", path="/v1/teams/{team_id}/members/{user_id}", scope="team:write"),
+    Row(
+        method="POST",
         path="/v1/api-keys",
         scope="keys:write",
         body={"name": "a key"},
@@ -208,7 +234,16 @@ async def url_of(row: Row, visitor: Visitor) -> str:
     if "{deployment_id}" in path or "{resource}" in path:
         deployment_id = await visitor.deploy(f"app-{secrets.token_hex(5)}")
         path = path.replace("{deployment_id}", deployment_id).replace("{resource}", deployment_id)
+    if "{team_id}" in path:
+        path = path.replace("{team_id}", await visitor.found_team(f"Team {secrets.token_hex(5)}"))
+    if "{user_id}" in path:
+        path = path.replace("{user_id}", await visitor.api.new_member(path.split("/")[3]))
     return path
+
+
+def team_in(path: str) -> Body:
+    """Return what makes a key one of the team that the path is about."""
+    return {"teamId": path.split("/")[3]} if path.startswith("/v1/teams/") else {}
 
 
 def is_problem(answer: httpx.Response, status: int) -> bool:
@@ -265,11 +300,11 @@ async def test_without_credentials_every_route_but_the_open_ones_answers_401(api
 
 async def test_a_key_without_the_scope_gets_403_in_its_own_team(api: Api) -> None:
     anna = await api.join()
-    program = await anna.with_key("call:*")
     for row in TABLE:
         path = await url_of(row, anna)
         if row.scope is None and not row.person:
             continue
+        program = await anna.with_key("call:*", **team_in(path))
         position = anna.position if "{" in row.path else "0"
         answer = await program.ask(row.method, path, row.body, X_Tallyport_Min_Position=position)
         assert is_problem(answer, 403), row.name
@@ -281,7 +316,7 @@ async def test_a_key_with_the_scope_is_let_in(api: Api) -> None:
         if row.scope is None:
             continue
         path = await url_of(row, anna)
-        program = await anna.with_key(row.scope, "call:*")
+        program = await anna.with_key(row.scope, "call:*", **team_in(path))
         program.position = anna.position if "{" in row.path else "0"
         if row.method == "GET":
             answer = await program.get(path)

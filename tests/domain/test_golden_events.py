@@ -22,13 +22,14 @@ from domain.kernel.events import Event, personal_fields
 from domain.mail.mail import MAIL
 from domain.metering.events import RequestsServed
 from domain.metering.values import decode_frame
+from domain.teams.team import TEAM
 from infrastructure.event_store.codec import JsonCodec
 from infrastructure.sealing import subjects_in
 from infrastructure.sealing.postgres import PostgresVault
 
 FOLDER = Path(__file__).parents[1] / "golden_events"
 KEY = bytes(range(32))
-AGGREGATES: tuple[Aggregate, ...] = (CLAIM, USER, SESSION, API_KEY, DEPLOYMENT, MAIL)
+AGGREGATES: tuple[Aggregate, ...] = (CLAIM, USER, SESSION, API_KEY, DEPLOYMENT, MAIL, TEAM)
 FILES = sorted(FOLDER.glob("*.json"))
 
 

@@ -1,0 +1,160 @@
+"""Found a team, change it, and who is in it.
+
+Who may do what is asked of the team's own state, not of the caller's grants: those come from a view
+and may be a moment old.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from commands.bus import Command, Handlers
+from commands.work import Loaded, Work
+from domain.kernel.errors import AlreadyTaken, NotAllowed, NotFound
+from domain.kernel.lookalikes import skeleton
+from domain.teams.events import MemberAdded, TeamCreated
+from domain.teams.team import TEAM, PersonalTeam, Team
+from domain.teams.values import Role, team_name
+
+NAME_SCOPE = "team_name"
+
+
+class TeamNameTaken(AlreadyTaken):
+    """There is a team with this name already, or one that looks like it."""
+
+
+class CreateTeam(Command, frozen=True, kw_only=True):
+    """Found a team; whoever does is its first owner."""
+
+    name: str
+
+
+class RenameTeam(Command, frozen=True, kw_only=True):
+    """Call a team something else."""
+
+    team_id: str
+    name: str
+
+
+class DeleteTeam(Command, frozen=True, kw_only=True):
+    """Let a team be no more."""
+
+    team_id: str
+    left: dict[str, int] = {}
+    """How many of which things it still has."""
+
+
+class ChangeMemberRole(Command, frozen=True, kw_only=True):
+    """Let a member be something else."""
+
+    team_id: str
+    user_id: str
+    role: Role
+
+
+class RemoveMember(Command, frozen=True, kw_only=True):
+    """Put a member out; oneself: leave."""
+
+    team_id: str
+    user_id: str
+
+
+class ChangedTeam(msgspec.Struct, frozen=True):
+    """The team after the command."""
+
+    team_id: str
+    name: str
+    at: datetime
+
+
+async def create_team(command: CreateTeam, work: Work) -> ChangedTeam:
+    """Make the team, the key of its secrets, and its first owner; own its name."""
+    user_id = a_person(work)
+    name = team_name(command.name)
+    team_id = work.new_id("org")
+    await _claim_name(name, team_id, work)
+    await work.vault.create(team_id)
+    team = work.create(TEAM, team_id)
+    work.record(
+        team,
+        [
+            TeamCreated(team_id=team_id, name=name),
+            MemberAdded(user_id=user_id, role=Role.OWNER),
+        ],
+    )
+    return ChangedTeam(team_id, name, work.now)
+
+
+async def rename_team(command: RenameTeam, work: Work) -> ChangedTeam:
+    """Give the name up and own the new one."""
+    team, by = await their_team(command.team_id, work)
+    name, before = team_name(command.name), team.present.name
+    work.record(team, team.present.rename(name, by=by))
+    if skeleton(name) != skeleton(before):
+        await _claim_name(name, command.team_id, work)
+        await work.release(NAME_SCOPE, skeleton(before), owner_id=command.team_id)
+    return ChangedTeam(command.team_id, name, work.now)
+
+
+async def delete_team(command: DeleteTeam, work: Work) -> None:
+    """End it. What is made in it while it ends, goes with it: see `workers/departures.py`."""
+    team, by = await their_team(command.team_id, work)
+    work.record(team, team.present.delete(by=by, left=command.left))
+    await work.release(NAME_SCOPE, skeleton(team.present.name), owner_id=command.team_id)
+
+
+async def change_member_role(command: ChangeMemberRole, work: Work) -> Role:
+    """Change a role. The same role again changes nothing."""
+    team, by = await their_team(command.team_id, work)
+    own = command.user_id == work.actor.user_id
+    work.record(team, team.present.change_role(command.user_id, command.role, by=by, own=own))
+    return command.role
+
+
+async def remove_member(command: RemoveMember, work: Work) -> None:
+    """Remove somebody else, or leave."""
+    team, by = await their_team(command.team_id, work)
+    if command.user_id == work.actor.user_id:
+        work.record(team, team.present.leave(command.user_id))
+    else:
+        work.record(team, team.present.remove(command.user_id, by=by))
+
+
+HANDLERS: Handlers = {
+    CreateTeam: create_team,
+    RenameTeam: rename_team,
+    DeleteTeam: delete_team,
+    ChangeMemberRole: change_member_role,
+    RemoveMember: remove_member,
+}
+
+
+def a_person(work: Work) -> str:
+    """Return the person's id; refuses a key."""
+    if work.actor.user_id is None:
+        raise NotAllowed("Only a person who is signed in may do this, not a key.")
+    return work.actor.user_id
+
+
+async def their_team(team_id: str, work: Work) -> tuple[Loaded[Team], Role]:
+    """Return a team and what the actor is in it; raises `NotFound` for whoever is nothing there.
+
+    A key with `team:write` may do what an admin may.
+    """
+    team = await work.load(TEAM, team_id)
+    if team.state is None:
+        work.must_hold("team:write", team_id=team_id)
+        raise PersonalTeam  # seen, and without events of its own
+    if team.state.deleted:
+        raise NotFound
+    if work.actor.user_id is None:
+        work.must_hold("team:write", team_id=team_id)
+        return team, Role.ADMIN
+    role = team.state.members.get(work.actor.user_id)
+    if role is None:
+        raise NotFound
+    return team, role
+
+
+async def _claim_name(name: str, team_id: str, work: Work) -> None:
+    await work.claim(NAME_SCOPE, skeleton(name), owner_id=team_id, taken=TeamNameTaken())

@@ -1,0 +1,224 @@
+"""The teams there are, and who is in them.
+
+The personal team is told by `UserRegistered` alone; every other team by its own stream.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from domain.identity.events import UserRegistered
+from domain.teams.events import (
+    InvitationAccepted,
+    InvitationCreated,
+    InvitationRevoked,
+    MemberAdded,
+    MemberLeft,
+    MemberRemoved,
+    MemberRoleChanged,
+    TeamCreated,
+    TeamDeleted,
+    TeamRenamed,
+)
+from domain.teams.values import PERSONAL_NAME, Role
+from infrastructure.event_store import RecordedEvent
+from infrastructure.stream import Topic
+from projections.reading import Listing, Page, Reader, Window
+from projections.view import Change, View
+
+_OF_A_TEAM = (
+    TeamCreated,
+    TeamRenamed,
+    TeamDeleted,
+    MemberAdded,
+    MemberRoleChanged,
+    MemberRemoved,
+    MemberLeft,
+    InvitationCreated,
+    InvitationAccepted,
+    InvitationRevoked,
+)
+
+
+class TeamRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A team."""
+
+    id: str
+    name: str
+    personal: bool
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    """How many events it has; the entity tag."""
+
+
+class MemberRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A person in a team."""
+
+    team_id: str
+    user_id: str
+    role: Role
+    since: datetime
+
+
+def _team_changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
+    if isinstance(event, UserRegistered):
+        return [((event.team_id,), event)]
+    return [((recorded.stream_id,), event)] if isinstance(event, _OF_A_TEAM) else []
+
+
+def _fold_team(row: TeamRow | None, event: object, recorded: RecordedEvent) -> TeamRow | None:
+    at = recorded.recorded_at
+    match event:
+        case UserRegistered():
+            return TeamRow(
+                id=event.team_id,
+                name=PERSONAL_NAME,
+                personal=True,
+                created_at=at,
+                updated_at=at,
+                version=0,
+            )
+        case TeamCreated():
+            return TeamRow(
+                id=event.team_id,
+                name=event.name,
+                personal=False,
+                created_at=at,
+                updated_at=at,
+                version=recorded.version,
+            )
+        case TeamDeleted():
+            return None
+        case TeamRenamed() if row is not None:
+            row = msgspec.structs.replace(row, name=event.name)
+    if row is None:
+        return None
+    return msgspec.structs.replace(row, version=recorded.version, updated_at=at)
+
+
+TEAMS = View(
+    name="teams",
+    version=1,
+    topic=Topic.EVENTS,
+    row=TeamRow,
+    key=("id",),
+    changes=_team_changes,
+    fold=_fold_team,
+)
+
+
+def _member_changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
+    match event:
+        case UserRegistered():
+            return [((event.team_id, event.user_id), event)]
+        case MemberAdded() | MemberRoleChanged() | MemberRemoved() | MemberLeft():
+            return [((recorded.stream_id, event.user_id), event)]
+        case TeamDeleted():
+            return [((recorded.stream_id, user_id), event) for user_id in event.member_ids]
+    return []
+
+
+def _fold_member(row: MemberRow | None, event: object, recorded: RecordedEvent) -> MemberRow | None:
+    match event:
+        case UserRegistered():
+            return MemberRow(
+                team_id=event.team_id,
+                user_id=event.user_id,
+                role=Role.OWNER,
+                since=recorded.recorded_at,
+            )
+        case MemberAdded():
+            return MemberRow(
+                team_id=recorded.stream_id,
+                user_id=event.user_id,
+                role=event.role,
+                since=recorded.recorded_at,
+            )
+        case MemberRoleChanged() if row is not None:
+            return msgspec.structs.replace(row, role=event.role)
+        case MemberRemoved() | MemberLeft() | TeamDeleted():
+            return None
+    return row
+
+
+MEMBERS = View(
+    name="members",
+    version=1,
+    topic=Topic.EVENTS,
+    row=MemberRow,
+    key=("team_id", "user_id"),
+    changes=_member_changes,
+    fold=_fold_member,
+    indexes=("user_id, team_id",),
+)
+
+
+class TheirTeam(TeamRow, frozen=True, kw_only=True):
+    """A team, and what the asking person is in it."""
+
+    role: Role | None
+
+
+class NamedMember(MemberRow, frozen=True, kw_only=True):
+    """A member and their name."""
+
+    username: str | None
+
+
+TEAM_LISTING = Listing(
+    sorts={"createdAt": "created_at", "name": "name"},
+    sort_default="-createdAt",
+    id_column="id",
+    kinds=TEAMS.columns,
+)
+MEMBER_LISTING = Listing(
+    sorts={"since": "since"},
+    sort_default="since",
+    id_column="user_id",
+    kinds=MEMBERS.columns,
+)
+
+
+async def team_by_id(
+    reader: Reader, team_id: str, *, team_ids: Sequence[str], user_id: str | None
+) -> TheirTeam | None:
+    """Return one of these teams."""
+    return await reader.row(
+        TheirTeam,
+        "SELECT t.*, m.role FROM views.teams AS t"
+        " LEFT JOIN views.members AS m ON m.team_id = t.id AND m.user_id = %s"
+        " WHERE t.id = %s AND t.id = ANY(%s)",
+        user_id,
+        team_id,
+        list(team_ids),
+    )
+
+
+async def list_teams(
+    reader: Reader, window: Window, *, team_ids: Sequence[str], user_id: str | None
+) -> Page[TheirTeam]:
+    """Return these teams."""
+    return await reader.page(
+        TheirTeam,
+        "SELECT t.*, m.role FROM views.teams AS t"
+        " LEFT JOIN views.members AS m ON m.team_id = t.id AND m.user_id = %s"
+        " WHERE t.id = ANY(%s)",
+        user_id,
+        list(team_ids),
+        listing=TEAM_LISTING,
+        window=window,
+    )
+
+
+async def list_members(reader: Reader, window: Window, *, team_id: str) -> Page[NamedMember]:
+    """Return who is in a team."""
+    return await reader.page(
+        NamedMember,
+        "SELECT m.*, u.username FROM views.members AS m"
+        " LEFT JOIN views.users AS u ON u.id = m.user_id WHERE m.team_id = %s",
+        team_id,
+        listing=MEMBER_LISTING,
+        window=window,
+    )

@@ -1,0 +1,154 @@
+"""Teams over HTTP: founded, shown, changed, left, and what that does to what one may."""
+
+import asyncio
+
+from domain.teams.values import Role
+from tests.api.conftest import Api
+from tests.api.test_routes import is_problem
+
+
+async def test_a_team_is_founded_shown_listed_and_renamed(api: Api) -> None:
+    anna = await api.join()
+    made = await anna.post("/v1/teams", {"name": "Acme"})
+    assert made.status_code == 201
+    team_id = made.json()["id"]
+    assert made.headers["location"] == f"/v1/teams/{team_id}"
+    shown = await anna.get(f"/v1/teams/{team_id}")
+    assert shown.json() == {
+        **made.json(),
+        "updatedAt": shown.json()["updatedAt"],
+        "createdAt": shown.json()["createdAt"],
+    }
+    assert (shown.json()["role"], shown.json()["personal"]) == ("owner", False)
+    listed = (await anna.get("/v1/teams?sort=name")).json()
+    assert [team["name"] for team in listed["teams"]] == ["Acme", "Personal"]
+    assert listed["pagination"]["total"] == 2
+
+    stale = shown.headers["etag"]
+    renamed = await anna.ask("PATCH", f"/v1/teams/{team_id}", {"name": "Apex"}, If_Match=stale)
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "Apex")
+    again = await anna.ask("PATCH", f"/v1/teams/{team_id}", {"name": "Ajax"}, If_Match=stale)
+    assert is_problem(again, 412)
+    taken = await anna.post("/v1/teams", {"name": "APEX"})
+    assert is_problem(taken, 409)
+    assert taken.json()["error"]["code"] == "team_name_taken"
+    personal = await anna.ask("PATCH", f"/v1/teams/{anna.account['teamId']}", {"name": "Mine"})
+    assert is_problem(personal, 422)
+    assert personal.json()["error"]["code"] == "personal_team"
+
+
+async def test_a_person_may_in_each_team_what_their_role_there_allows(api: Api) -> None:
+    anna, bert = await api.join("anna"), await api.join("bert")
+    team_id = await anna.found_team()
+    deployment_id = await anna.deploy(teamId=team_id)
+    await api.add_member(team_id, bert, Role.VIEWER)
+    bert.position = anna.position
+    path = f"/v1/deployments/{deployment_id}"
+    assert (await bert.get(path)).status_code == 200
+    assert is_problem(await bert.post(f"{path}/stop"), 403)
+    assert (await bert.post("/v1/api-keys", {"name": "k"})).status_code == 201  # in his own
+    assert is_problem(await bert.post("/v1/api-keys", {"name": "k", "teamId": team_id}), 403)
+
+    role = {"role": "developer"}
+    changed = await anna.ask("PATCH", f"/v1/teams/{team_id}/members/{bert.account['id']}", role)
+    assert changed.json() == {"userId": bert.account["id"], "role": "developer"}
+    assert (await bert.post(f"{path}/stop")).status_code == 200
+
+    removed = await anna.ask("DELETE", f"/v1/teams/{team_id}/members/{bert.account['id']}")
+    assert removed.json() == {"message": "Member removed"}
+    for method, where in (
+        ("GET", path),
+        ("POST", f"{path}/start"),
+        ("GET", f"/v1/teams/{team_id}"),
+    ):
+        assert is_problem(await bert.ask(method, where), 404)
+
+
+async def test_another_process_knows_of_a_removal_within_its_memory(api: Api) -> None:
+    """Within a second, and the time the view takes: asked until it is so."""
+    anna, bert = await api.join("anna"), await api.join("bert")
+    team_id = await anna.found_team()
+    await api.add_member(team_id, bert, Role.ADMIN)
+    elsewhere = api.another()
+    path = f"/v1/teams/{team_id}"
+    there = bert.at(elsewhere)
+    assert (await there.get(path)).status_code == 200
+    removed = await anna.ask("DELETE", f"{path}/members/{bert.account['id']}")
+    assert removed.status_code == 200
+    async with asyncio.timeout(20):
+        while (await there.get(path)).status_code == 200:  # noqa: ASYNC110 - it is asked
+            await asyncio.sleep(0.05)
+    assert is_problem(await there.get(path), 404)
+    # A command asks the team itself, so it is refused at once, whatever is remembered.
+    assert is_problem(await there.ask("PATCH", path, {"name": "Mine now"}), 404)
+    await elsewhere.close()
+
+
+async def test_members_are_listed_by_name_and_leave(api: Api) -> None:
+    anna, bert = await api.join("anna"), await api.join("bert")
+    team_id = await anna.found_team()
+    await api.add_member(team_id, bert, Role.ADMIN)
+    path = f"/v1/teams/{team_id}/members"
+    bert.position = anna.position
+    listed = (await bert.get(path)).json()
+    assert [(each["username"], each["role"]) for each in listed["members"]] == [
+        ("anna", "owner"),
+        ("bert", "admin"),
+    ]
+    assert "@" not in str(listed)
+    last = await anna.ask("DELETE", f"{path}/me")
+    assert is_problem(last, 422)
+    assert last.json()["error"]["code"] == "last_owner"
+    left = await bert.ask("DELETE", f"{path}/me")
+    assert left.json() == {"message": "You left the team"}
+    assert is_problem(await bert.ask("GET", path), 404)
+    assert len((await anna.get(path)).json()["members"]) == 1
+
+
+async def test_ownership_is_handed_over_by_making_an_owner_and_stepping_down(api: Api) -> None:
+    anna, bert = await api.join("anna"), await api.join("bert")
+    team_id = await anna.found_team()
+    await api.add_member(team_id, bert, Role.ADMIN)
+    path = f"/v1/teams/{team_id}/members"
+    own = await bert.ask("PATCH", f"{path}/me", {"role": "owner"})
+    assert is_problem(own, 403)
+    assert is_problem(await bert.ask("DELETE", f"{path}/{anna.account['id']}"), 403)
+    for who, role in ((bert.account["id"], "owner"), ("me", "viewer")):
+        assert (await anna.ask("PATCH", f"{path}/{who}", {"role": role})).status_code == 200
+    assert is_problem(await anna.ask("DELETE", f"/v1/teams/{team_id}"), 403)
+    assert (await bert.ask("DELETE", f"/v1/teams/{team_id}")).status_code == 200
+
+
+async def test_a_team_is_deleted_once_nothing_is_left_of_it(api: Api) -> None:
+    anna = await api.join()
+    team_id = await anna.found_team()
+    await anna.deploy(teamId=team_id)
+    key = await anna.create_key(teamId=team_id)
+    path = f"/v1/teams/{team_id}"
+    refused = await anna.ask("DELETE", path)
+    assert is_problem(refused, 409)
+    assert refused.json()["error"]["details"] == [
+        {"field": "deployments", "message": "1"},
+        {"field": "apiKeys", "message": "1"},
+    ]
+    await anna.ask("DELETE", f"/v1/api-keys/{key['id']}")
+    assert is_problem(await anna.ask("DELETE", path), 409)
+    empty = await anna.found_team("Empty")
+    program = await anna.with_key("admin:*", teamId=empty)
+    assert is_problem(await program.ask("DELETE", f"/v1/teams/{empty}"), 403)
+    assert is_problem(await anna.ask("DELETE", f"/v1/teams/{anna.account['teamId']}"), 422)
+    gone = await anna.found_team("Gone")
+    assert (await anna.ask("DELETE", f"/v1/teams/{gone}")).status_code == 200
+    assert is_problem(await anna.get(f"/v1/teams/{gone}"), 404)
+    assert gone not in str((await anna.get("/v1/teams")).json())
+
+
+async def test_a_key_sees_its_team_and_no_other(api: Api) -> None:
+    anna = await api.join()
+    acme, ajax = await anna.found_team("Acme"), await anna.found_team("Ajax")
+    program = await anna.with_key("team:read", teamId=acme)
+    program.position = anna.position
+    listed = (await program.get("/v1/teams")).json()["teams"]
+    assert [(team["id"], team["role"]) for team in listed] == [(acme, None)]
+    assert is_problem(await program.get(f"/v1/teams/{ajax}"), 404)
+    assert is_problem(await program.ask("DELETE", f"/v1/teams/{acme}/members/me"), 403)
