@@ -6,7 +6,8 @@ import msgspec
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.errors import MEDIA_TYPE
+from api.errors import MEDIA_TYPE, problem_body, problem_of
+from domain.kernel.errors import DomainError
 
 OK = 200
 ERROR = 400
@@ -35,6 +36,12 @@ def answer(
 ) -> Answer:
     """Return the answer that says this."""
     return Answer(status, shape.model_dump_json(by_alias=True).encode(), headers or {})
+
+
+def refusal(error: DomainError, *, request_id: str) -> Answer:
+    """Return the answer that refuses."""
+    problem = problem_of(error)
+    return Answer(problem.status, problem_body(problem, request_id=request_id), problem.headers)
 
 
 def respond(shape: BaseModel, *, headers: Mapping[str, str] | None = None) -> Response:

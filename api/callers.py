@@ -131,6 +131,7 @@ class Doorkeeper:
             actor=Actor(
                 id=session.user_id,
                 user_id=session.user_id,
+                session_id=session.session_id,
                 grants={team_id: SCOPES_OF[role] for team_id, role in session.roles.items()},
                 home_team_id=session.team_id,
             ),

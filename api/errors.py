@@ -113,6 +113,10 @@ STATUS_BY_CODE = {
     "key_revoked": 409,
     "key_expired": 409,
     "team_not_empty": 409,
+    "otp_required": 401,
+    "otp_wrong": 401,
+    "passkey_refused": 401,
+    "step_up_required": 401,
     "too_many_replicas": 422,  # a quota, not a rate: waiting does not help
 }
 STATUS_BY_KIND: tuple[tuple[type[Exception], int], ...] = (
@@ -262,7 +266,8 @@ def _domain_problem(error: DomainError, status: int, headers: Mapping[str, str])
         code, message = "not_found", " ".join((NotFound.__doc__ or "").split())
     extra = dict(headers)
     if status in {UNAVAILABLE, LIMITED}:
-        extra.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+        seconds = error.details.get("retry_after_seconds", RETRY_AFTER_SECONDS)
+        extra.setdefault("Retry-After", str(seconds))
     if status == UNAUTHORIZED:
         extra["WWW-Authenticate"] = 'Bearer realm="tallyport"'
     details = [Detail(name, _shown(value)) for name, value in error.details.items()]

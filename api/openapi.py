@@ -88,6 +88,10 @@ def token_form() -> dict[str, Any]:
                         "grant_type": {"type": "string", "enum": ["password"]},
                         "username": {"type": "string", "description": "The e-mail address"},
                         "password": {"type": "string", "format": "password"},
+                        "otp": {
+                            "type": "string",
+                            "description": "A code of the second factor, of who has one",
+                        },
                         "scope": {"type": "string"},
                         "client_id": {"type": "string"},
                         "client_secret": {"type": "string"},

@@ -8,14 +8,14 @@ from fastapi import Depends, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.answers import Answer
+from api.answers import Answer, refusal
 from api.callers import Caller, Doorkeeper
 from api.errors import Malformed
 from api.idempotency import Once
 from api.services import Services
 from commands.bus import Command, Context, Decided
 from commands.work import NOBODY, missing
-from domain.kernel.errors import NotAllowed, NotFound
+from domain.kernel.errors import DomainError, NotAllowed, NotFound
 
 POSITION_HEADER = "X-Tallyport-Position"
 POSITION_DIGITS_MAX = 18
@@ -106,7 +106,8 @@ class Write(Asking):
 
         `resource` is the stream of what the request is about: only in a version that `If-Match`
         names is anything done to it, and its new version is the answer's entity tag. What was
-        created is the last part of `Location`.
+        created is the last part of `Location`. A handler that returns a refusal, instead of
+        raising it, has something to record about it.
         """
         once = await Once.of(self.request, self.services, self._caller)
         context = Context(
@@ -117,6 +118,8 @@ class Write(Asking):
         )
 
         def tagged(decided: Decided) -> Answer:
+            if isinstance(decided.result, DomainError):
+                return refusal(decided.result, request_id=self.request_id)
             made = answer(decided.result)
             subject = resource or made.headers.get("Location", "").rpartition("/")[2]
             version = decided.versions.get(subject)

@@ -52,6 +52,8 @@ class Options:
     rate_reads: int = 100
     rate_logs: int = 60
     """Requests per minute and caller."""
+    otp_issuer: str = "Tallyport"
+    """By which authenticator apps show where their codes are for."""
     body_limit_bytes: int = 1024 * 1024
     replicas_max: int = 20
     key_limit_default: int = 6000

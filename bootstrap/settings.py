@@ -235,6 +235,12 @@ class Sessions:
         "30",
         "A session ends after so long, used or not.",
     )
+    otp_issuer: str = setting(
+        "TALLYPORT_OTP_ISSUER",
+        kinds.TEXT,
+        "Tallyport",
+        "The name under which authenticator apps show the codes for this installation.",
+    )
     argon2_memory_kib: int = setting(
         "TALLYPORT_ARGON2_MEMORY_KIB",
         kinds.number(19_456, 2**21),

@@ -32,6 +32,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """None for a key or a worker."""
     grants: Mapping[str, frozenset[str]] = {}
     """The scopes held in each team: by role for a person, as given for a key."""
+    session_id: str | None = None
+    """Of a person who is signed in."""
     home_team_id: str | None = None
     """Where things go unless a team is named: the personal team, or the key's own."""
 

@@ -13,7 +13,16 @@ from infrastructure.stream import Topic
 from projections.reading import Listing, Page, Reader, Window
 from projections.view import Change, View
 
-_NEVER_SHOWN = frozenset({"secret_hash", "refresh_hash", "password_hash"})
+_NEVER_SHOWN = frozenset(
+    {
+        "secret_hash",
+        "refresh_hash",
+        "password_hash",
+        "recovery_hashes",
+        "code_hash",
+        "challenge_hash",
+    }
+)
 
 
 class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +90,7 @@ def _storable(value: object) -> object:
 
 AUDIT = View(
     name="audit",
-    version=2,
+    version=3,
     topic=Topic.EVENTS,
     row=AuditRow,
     key=("position",),

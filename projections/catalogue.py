@@ -8,6 +8,7 @@ from projections.deployments import DEPLOYMENTS
 from projections.gateway import KEYS, ROUTES
 from projections.identity import SESSIONS, USERS
 from projections.revisions import REVISIONS
+from projections.second_factors import SECOND_FACTORS
 from projections.teams import MEMBERS, TEAMS
 from projections.usage import REQUEST_TOTALS
 from projections.view import View
@@ -17,6 +18,7 @@ VIEWS: tuple[View[Any], ...] = (
     SESSIONS,
     TEAMS,
     MEMBERS,
+    SECOND_FACTORS,
     API_KEYS,
     KEY_USAGE,
     DEPLOYMENTS,

@@ -9,8 +9,10 @@ from domain.identity.events import (
     SessionEnded,
     SessionRefreshed,
     SessionStarted,
+    SessionSteppedUp,
     UserRegistered,
 )
+from domain.identity.values import SignInMethod
 from domain.teams.values import Role
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
@@ -39,6 +41,10 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
+    authenticated_at: datetime
+    """When the person last proved to be there."""
+    method: SignInMethod
+    """By what."""
     address: str | None = None
     """As the log has it: sealed."""
     ended: bool = False
@@ -80,7 +86,7 @@ USERS = View(
 
 
 def _session_changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
-    if isinstance(event, SessionStarted | SessionRefreshed | SessionEnded):
+    if isinstance(event, SessionStarted | SessionRefreshed | SessionSteppedUp | SessionEnded):
         return [((recorded.stream_id,), event)]
     return []
 
@@ -96,10 +102,18 @@ def _fold_session(
                 created_at=recorded.recorded_at,
                 last_used_at=recorded.recorded_at,
                 expires_at=event.expires_at,
+                authenticated_at=event.started_at,
+                method=event.method,
                 address=recorded.metadata.address,
             )
         case SessionRefreshed() if row is not None:
             return msgspec.structs.replace(row, last_used_at=recorded.recorded_at)
+        case SessionSteppedUp() if row is not None:
+            return msgspec.structs.replace(
+                row,
+                authenticated_at=event.stepped_up_at,
+                method=event.method if event.method.has_two_factors else row.method,
+            )
         case SessionEnded() if row is not None:
             return msgspec.structs.replace(row, ended=True)
     return row
@@ -107,7 +121,7 @@ def _fold_session(
 
 SESSIONS = View(
     name="sessions",
-    version=1,
+    version=2,
     topic=Topic.EVENTS,
     row=SessionRow,
     key=("id",),

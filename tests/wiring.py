@@ -1,8 +1,9 @@
 """An installation without processes: the log, the bus and the projection runners in one loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -40,6 +41,20 @@ from workers.relay import RELAY_SCHEMA
 SCHEMAS = (EVENT_STORE_SCHEMA, SEALING_SCHEMA, VIEWS_SCHEMA, RELAY_SCHEMA)
 SECRET = b"a secret that only tests have .."
 PASSWORD = "correct horse battery"
+
+
+class Clock:
+    """A clock on which time passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 14, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, **time: float) -> None:
+        """Let it be later."""
+        self.now += timedelta(**time)
 
 
 class Person:
@@ -86,7 +101,7 @@ class Installation:
         self._stop = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []
 
-    def another_bus(self) -> Bus:
+    def another_bus(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Bus:
         """Return a bus with a cache of its own, as another process would have."""
         return Bus(
             store=self.store,
@@ -96,6 +111,7 @@ class Installation:
             links=self.links,
             handlers=HANDLERS,
             claim_secret=SECRET,
+            clock=clock,
         )
 
     def another_vault(self) -> PostgresVault:

@@ -1,5 +1,5 @@
 """People: joining, signing in and out, and who one is."""
 
-from api.identity import accounts, sessions
+from api.identity import accounts, second_factors, sessions
 
-ROUTERS = (accounts.router, sessions.router, sessions.token_router)
+ROUTERS = (accounts.router, sessions.router, sessions.token_router, second_factors.router)

@@ -28,7 +28,15 @@ from projections.reading import ViewBehind
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Identity"])
 token_router = APIRouter(route_class=GuardedRoute, tags=["Identity"])
 
-FORM_FIELDS = {"grant_type", "username", "password", "scope", "client_id", "client_secret"}
+FORM_FIELDS = {
+    "grant_type",
+    "username",
+    "password",
+    "otp",
+    "scope",
+    "client_id",
+    "client_secret",
+}
 
 
 class Credentials(Input):
@@ -36,6 +44,8 @@ class Credentials(Input):
 
     email: Annotated[str, Field(min_length=1, max_length=254)]
     password: Annotated[str, Field(min_length=1, max_length=256)]
+    otp: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+    """A code of the second factor, or a recovery code, of who has one."""
 
 
 class Refreshing(Input):
@@ -78,9 +88,12 @@ class OAuthToken(Output):
     openapi_extra=OPEN_TO_ALL,
 )
 async def login(body: Credentials, write: Writing) -> Response:
-    """Sign in. An unknown address and a wrong password are answered alike."""
+    """Sign in. An unknown address and a wrong password are answered alike.
+
+    Who has a second factor and sends no code with the right password is answered `otp_required`.
+    """
     return await write.dispatch(
-        _sign_in(write, body.email, body.password),
+        _sign_in(write, body.email, body.password, body.otp),
         lambda session: _session_of(write, session),
     )
 
@@ -132,7 +145,7 @@ async def token(write: Writing) -> Response:
         raise InvalidValue(
             "Send grant_type=password, username and password.", grant_type="is not password"
         )
-    if len(email) > 254 or len(password) > 256:  # noqa: PLR2004 - as for login
+    if len(email) > 254 or len(password) > 256 or len(form.get("otp", "")) > 64:  # noqa: PLR2004 - as for login
         raise InvalidValue("A value is too long.", username="at most 254 characters")
 
     def signed_in(session: SignedIn) -> Answer:
@@ -146,14 +159,15 @@ async def token(write: Writing) -> Response:
             )
         )
 
-    return await write.dispatch(_sign_in(write, email, password), signed_in)
+    return await write.dispatch(_sign_in(write, email, password, form.get("otp")), signed_in)
 
 
-def _sign_in(write: Write, email: str, password: str) -> SignIn:
+def _sign_in(write: Write, email: str, password: str, otp: str | None) -> SignIn:
     options = write.options
     return SignIn(
         email=email,
         password=password,
+        otp=otp,
         lifetime=options.session_lifetime,
         idle_lifetime=options.session_idle_lifetime,
     )

@@ -1,7 +1,8 @@
 """Commands about people: join, sign in, stay signed in, sign out."""
 
 from commands.bus import Handlers
-from commands.identity import registration, sessions
+from commands.identity import registration, second_factors, sessions
+from commands.identity.proofs import WrongCredentials
 from commands.identity.registration import (
     EmailTaken,
     Registered,
@@ -13,10 +14,9 @@ from commands.identity.sessions import (
     RefreshSession,
     SignedIn,
     SignIn,
-    WrongCredentials,
 )
 
-HANDLERS: Handlers = {**registration.HANDLERS, **sessions.HANDLERS}
+HANDLERS: Handlers = {**registration.HANDLERS, **sessions.HANDLERS, **second_factors.HANDLERS}
 
 __all__ = [
     "HANDLERS",

@@ -7,16 +7,13 @@ from datetime import timedelta
 import msgspec
 
 from commands.bus import Command, Handlers
+from commands.identity.proofs import WrongCredentials, check_second_factor
 from commands.work import Work
 from domain.identity.events import SessionStarted
+from domain.identity.second_factors import OtpWrong
 from domain.identity.session import SESSION, SessionOver
-from domain.identity.user import USER
-from domain.identity.values import email_identity
-from domain.kernel.errors import DomainError
-
-
-class WrongCredentials(DomainError):
-    """E-mail address or password is wrong."""
+from domain.identity.user import USER, User
+from domain.identity.values import SignInMethod, email_identity
 
 
 class SignIn(Command, frozen=True, kw_only=True):
@@ -24,6 +21,8 @@ class SignIn(Command, frozen=True, kw_only=True):
 
     email: str
     password: str
+    otp: str | None = None
+    """A code of the person's app, or a recovery code."""
     lifetime: timedelta = timedelta(days=30)
     """Used or not, the session ends after this."""
     idle_lifetime: timedelta = timedelta(days=7)
@@ -53,13 +52,34 @@ class SignedIn(msgspec.Struct, frozen=True):
     email: str
 
 
-async def sign_in(command: SignIn, work: Work) -> SignedIn:
+async def sign_in(command: SignIn, work: Work) -> SignedIn | OtpWrong:
     """Start a session; an unknown address and a wrong password get the same answer as slowly."""
     user_id = await work.owner_of("email", email_identity(command.email))
     user = (await work.load(USER, user_id)).state if user_id is not None else None
     kept = user.password_hash if user is not None else None
     if not await work.passwords.verify(command.password, kept) or user is None:
         raise WrongCredentials
+    method = await check_second_factor(work, user.user_id, command.otp)
+    if isinstance(method, OtpWrong):
+        return method
+    return start_session(
+        work,
+        user,
+        method=method,
+        lifetime=command.lifetime,
+        idle_lifetime=command.idle_lifetime,
+    )
+
+
+def start_session(
+    work: Work,
+    user: User,
+    *,
+    method: SignInMethod,
+    lifetime: timedelta,
+    idle_lifetime: timedelta,
+) -> SignedIn:
+    """Start a session for somebody who proved who they are."""
     session_id = work.new_id("ses")
     token = _new_refresh_token(session_id)
     session = work.create(SESSION, session_id)
@@ -71,8 +91,9 @@ async def sign_in(command: SignIn, work: Work) -> SignedIn:
                 user_id=user.user_id,
                 refresh_hash=_hash(token),
                 started_at=work.now,
-                expires_at=work.now + command.lifetime,
-                idle_seconds=int(command.idle_lifetime.total_seconds()),
+                expires_at=work.now + lifetime,
+                idle_seconds=int(idle_lifetime.total_seconds()),
+                method=method,
             )
         ],
     )

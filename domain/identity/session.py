@@ -4,13 +4,27 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from domain.identity.events import SessionEnded, SessionRefreshed, SessionStarted
+from domain.identity.events import (
+    SessionEnded,
+    SessionRefreshed,
+    SessionStarted,
+    SessionSteppedUp,
+)
+from domain.identity.values import SignInMethod
 from domain.kernel.aggregates import Aggregate
 from domain.kernel.errors import NotAllowed
 from domain.kernel.events import Event
 
 GRACE = timedelta(seconds=10)
 """How long the token before the last one is forgiven: its answer may have been lost on the way."""
+
+
+RECENT = timedelta(minutes=15)
+"""For so long after a proof, what is delicate may be done without another."""
+
+
+class StepUpRequired(NotAllowed):
+    """You proved to be you too long ago for this; do it again at /v1/auth/step-up."""
 
 
 class SessionOver(NotAllowed):
@@ -27,6 +41,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     refreshed_at: datetime
     expires_at: datetime
     idle_seconds: int
+    authenticated_at: datetime
+    """When the person last proved to be there."""
+    method: SignInMethod = SignInMethod.PASSWORD
     ended: bool = False
 
     def refresh(self, *, presented_hash: str, next_hash: str, now: datetime) -> list[Event]:
@@ -44,6 +61,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """Sign out. Signing out twice changes nothing."""
         return [] if self.ended else [SessionEnded(reason=reason)]
 
+    def step_up(self, *, method: SignInMethod, now: datetime) -> list[Event]:
+        """Remember that the person proved once more to be there."""
+        if self.ended or now >= self.expires_at:
+            raise SessionOver
+        return [SessionSteppedUp(user_id=self.user_id, method=method, stepped_up_at=now)]
+
+    def must_be_recent(self, now: datetime) -> None:
+        """Refuse what is delicate when the last proof was long ago."""
+        if self.ended or now - self.authenticated_at > RECENT:
+            raise StepUpRequired
+
 
 def evolve(state: Session | None, event: Event) -> Session | None:
     """Remember what happened to the session."""
@@ -56,6 +84,8 @@ def evolve(state: Session | None, event: Event) -> Session | None:
                 refreshed_at=event.started_at,
                 expires_at=event.expires_at,
                 idle_seconds=event.idle_seconds,
+                authenticated_at=event.started_at,
+                method=event.method,
             )
         case SessionRefreshed() if state is not None:
             return msgspec.structs.replace(
@@ -63,6 +93,12 @@ def evolve(state: Session | None, event: Event) -> Session | None:
                 previous_hash=state.refresh_hash,
                 refresh_hash=event.refresh_hash,
                 refreshed_at=event.refreshed_at,
+            )
+        case SessionSteppedUp() if state is not None:
+            return msgspec.structs.replace(
+                state,
+                authenticated_at=event.stepped_up_at,
+                method=event.method if event.method.has_two_factors else state.method,
             )
         case SessionEnded() if state is not None:
             return msgspec.structs.replace(state, ended=True)

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from enum import StrEnum
 
 from domain.kernel.errors import RuleViolated
 
@@ -10,6 +11,20 @@ _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{1,30})[a-z0-9]")
 RESERVED_USERNAMES = frozenset(
     {"admin", "administrator", "api", "me", "null", "root", "support", "system", "tallyport"}
 )
+
+
+class SignInMethod(StrEnum):
+    """By what somebody proved to be the person."""
+
+    PASSWORD = "password"  # noqa: S105  a word, not a password
+    TOTP = "password+totp"
+    RECOVERY_CODE = "password+recovery"
+    PASSKEY = "passkey"
+
+    @property
+    def has_two_factors(self) -> bool:
+        """Whether more than one thing was proved; a passkey asks for a finger, a face or a PIN."""
+        return self is not SignInMethod.PASSWORD
 
 
 class InvalidUsername(RuleViolated):

@@ -34,7 +34,7 @@ from projections.catalogue import VIEWS
 from projections.reading import Reader
 from tests.infrastructure.clickhouse.process import ClickHouseProcess
 from tests.servers import ValkeyServer
-from tests.wiring import PASSWORD, SECRET, Installation
+from tests.wiring import PASSWORD, SECRET, Clock, Installation
 
 SIGNING_KEY = (
     Ed25519PrivateKey.generate()
@@ -135,6 +135,16 @@ class Api:
     def at(self, moment: datetime) -> "Api":
         """Return another process's application whose clock stands at another time."""
         services = replace(self.services, bus=self.installation.another_bus(), clock=lambda: moment)
+        return Api(self.installation, services, self.reader)
+
+    def timed(self, clock: Clock, **options: Any) -> "Api":
+        """Return one in which time passes only when the test says so."""
+        services = replace(
+            self.services,
+            bus=self.installation.another_bus(clock),
+            clock=clock,
+            options=replace(self.services.options, **options),
+        )
         return Api(self.installation, services, self.reader)
 
     def with_counters(self, counters: Counters, **options: Any) -> "Api":

@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 from domain.api_keys.api_key import API_KEY
 from domain.catalogue import EVENTS, UPCASTERS
 from domain.deployments.deployment import DEPLOYMENT
+from domain.identity.second_factors import SECOND_FACTORS
 from domain.identity.session import SESSION
 from domain.identity.user import USER
 from domain.kernel.aggregates import CLAIM, Aggregate
@@ -29,7 +30,16 @@ from infrastructure.sealing.postgres import PostgresVault
 
 FOLDER = Path(__file__).parents[1] / "golden_events"
 KEY = bytes(range(32))
-AGGREGATES: tuple[Aggregate, ...] = (CLAIM, USER, SESSION, API_KEY, DEPLOYMENT, MAIL, TEAM)
+AGGREGATES: tuple[Aggregate, ...] = (
+    CLAIM,
+    USER,
+    SESSION,
+    SECOND_FACTORS,
+    API_KEY,
+    DEPLOYMENT,
+    MAIL,
+    TEAM,
+)
 FILES = sorted(FOLDER.glob("*.json"))
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pyotp
 import pytest
 
 from commands.api_keys import ChangeApiKey, RevokeApiKey, RotateApiKey
@@ -19,6 +20,7 @@ from commands.deployments import (
     StopDeployment,
 )
 from commands.identity import SignIn
+from commands.identity.second_factors import ConfirmTotp, PrepareTotp
 from commands.work import NOBODY, Actor
 from domain.deployments.values import ReplicaPhase, ReplicaReport
 from domain.kernel.errors import DomainError
@@ -38,6 +40,7 @@ async def test_after_a_random_history_every_view_equals_its_replay(
     gateways = [Gateway(installation, f"gtw-{number:010d}") for number in range(2)]
     story = Story(installation, chance, people, gateways)
     installation.start_views()
+    await story.secure(people[0])
     for _ in range(300):
         await story.step()
     live = {view.name: await digest(installation, view) for view in VIEWS}
@@ -65,6 +68,15 @@ class Story:
         self._gateways = gateways
         self._keys: list[tuple[Person, str]] = []
         self._deployments: list[tuple[Person, str]] = []
+        self._recovery_codes: list[str] = []
+
+    async def secure(self, person: Person) -> None:
+        """Let a person have a second factor."""
+        prepare = PrepareTotp(password=PASSWORD, issuer="Tallyport")
+        prepared = (await self._installation.dispatch(prepare, person.context)).result
+        confirm = ConfirmTotp(otp=pyotp.TOTP(prepared.secret).now())
+        made = (await self._installation.dispatch(confirm, person.context)).result
+        self._recovery_codes += made.codes
 
     async def step(self) -> None:
         steps = [self._make, self._make, self._change, self._change, self._observe, self._serve]
@@ -83,7 +95,8 @@ class Story:
             )
             self._deployments.append((person, deployment.deployment_id))
         else:
-            command = SignIn(email=person.email, password=PASSWORD)
+            otp = self._recovery_codes.pop() if self._recovery_codes else None
+            command = SignIn(email=person.email, password=PASSWORD, otp=otp)
             await self._installation.dispatch(command, Context(actor=NOBODY))
 
     async def _change(self) -> None:
