@@ -14,6 +14,7 @@ from api.callers import Doorkeeper
 from api.deployments import routes as deployments
 from api.envelope import Envelope
 from api.errors import problem_response
+from api.live import routes as live
 from api.services import Services
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -28,6 +29,7 @@ ROUTERS = (
     analytics.router,
     usage.router,
     audit.router,
+    live.router,
     # Without the prefix /v1:
     health.router,
     pages.router,

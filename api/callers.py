@@ -74,6 +74,24 @@ class Doorkeeper:
             return await self._by_key(credential, address)
         return await self._by_token(credential)
 
+    async def caller_of_session(self, session_id: str) -> Caller:
+        """Return whose session it is; raises `InvalidCredentials` when it has ended."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            session = await self._asked_sessions.ask(session_id, lambda: self._session(session_id))
+        if session.ended or session.expires_at <= self._services.clock():
+            raise InvalidCredentials
+        return Caller(
+            actor=Actor(
+                id=session.user_id,
+                user_id=session.user_id,
+                session_id=session.session_id,
+                grants={team_id: SCOPES_OF[role] for team_id, role in session.roles.items()},
+                home_team_id=session.team_id,
+            ),
+            session_id=session.session_id,
+        )
+
     def forget_session(self, session_id: str) -> None:
         """Look again at the next request."""
         self._sessions.drop(session_id)
@@ -120,23 +138,10 @@ class Doorkeeper:
             token = self._services.tokens.read(text, now=now)
         except InvalidToken as error:
             raise InvalidCredentials from error
-        session = self._sessions.get(token.session_id)
-        if session is None:
-            session = await self._asked_sessions.ask(
-                token.session_id, lambda: self._session(token.session_id)
-            )
-        if session.ended or session.expires_at <= now or session.user_id != token.user_id:
+        caller = await self.caller_of_session(token.session_id)
+        if caller.actor.user_id != token.user_id:
             raise InvalidCredentials
-        return Caller(
-            actor=Actor(
-                id=session.user_id,
-                user_id=session.user_id,
-                session_id=session.session_id,
-                grants={team_id: SCOPES_OF[role] for team_id, role in session.roles.items()},
-                home_team_id=session.team_id,
-            ),
-            session_id=session.session_id,
-        )
+        return caller
 
     async def _session(self, session_id: str) -> SignedIn:
         views = self._services.views

@@ -1,6 +1,6 @@
 """What the API needs, handed in by whoever starts it. Nothing here is looked up or created."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +14,7 @@ from infrastructure.sealing import Vault
 from infrastructure.tokens import Tokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
+from projections.live import LiveEvent
 from projections.reading import Reader
 
 
@@ -28,8 +29,24 @@ class Log(Protocol):
         """Return a stream's events."""
         ...
 
+    async def read_all(
+        self, *, after: int, up_to: int | None = None, limit: int
+    ) -> Sequence[RecordedEvent]:
+        """Return at most `limit` events after a position, in order."""
+        ...
+
     async def last_position(self) -> int:
         """Return the newest position."""
+        ...
+
+
+class Live(Protocol):
+    """What happens, while it happens."""
+
+    def watch(
+        self, wants: Callable[[LiveEvent], bool], *, since: tuple[int, int] | None
+    ) -> AsyncIterator[LiveEvent]:
+        """Yield what is wanted, from now on or since a place, each once and in order."""
         ...
 
 
@@ -84,6 +101,7 @@ class Services:
     logs: LogQueries
     counters: Counters
     tokens: Tokens
+    live: Live
     secret: bytes
     """Signs cursors and hides idempotency keys; the same in every API process."""
     images: Sequence[CatalogueImage]

@@ -8,6 +8,7 @@ import uvicorn
 from prometheus_client import generate_latest
 
 from api.app import create_app
+from api.live.hub import Hub
 from api.services import Options, Services
 from bootstrap.core import Core
 from bootstrap.settings import Settings
@@ -23,6 +24,8 @@ from projections.catalogue import VIEWS
 from projections.reading import Reader
 
 STOP_SECONDS = 10
+WEBSOCKETS = "websockets-sansio"
+"""The part of uvicorn that speaks WebSocket: the one that is not on its way out."""
 
 
 async def serve(core: Core, stop: asyncio.Event) -> None:
@@ -31,7 +34,8 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     clickhouse = ClickHouseClient(ClickHouseOptions(url=settings.parts.clickhouse_url))
     counters = RedisCounters(settings.parts.redis_url)
     reader = Reader(core.pool, core.conninfo, VIEWS)
-    services = _services(core, reader, counters, clickhouse)
+    hub = Hub(core.stream(), core.store, core.codec)
+    services = _services(core, reader, counters, clickhouse, hub)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(services),
@@ -41,12 +45,15 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
             access_log=False,
             server_header=False,
             date_header=True,
+            ws=WEBSOCKETS,
+            ws_max_size=64 * 1024,
             proxy_headers=False,
             lifespan="off",
             timeout_graceful_shutdown=STOP_SECONDS,
         )
     )
     reading = asyncio.create_task(reader.run(stop))
+    telling = asyncio.create_task(hub.run(stop))
     serving = asyncio.create_task(_serve_without_signals(server))
     try:
         await asyncio.wait(
@@ -55,13 +62,13 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
         server.should_exit = True
         await serving
     finally:
-        await end(reading)
+        await end(reading, telling)
         await counters.close()
         await clickhouse.close()
 
 
 def _services(
-    core: Core, reader: Reader, counters: RedisCounters, clickhouse: ClickHouseClient
+    core: Core, reader: Reader, counters: RedisCounters, clickhouse: ClickHouseClient, hub: Hub
 ) -> Services:
     settings = core.settings
     analytics = AnalyticsQueries(clickhouse)
@@ -79,6 +86,7 @@ def _services(
         analytics=analytics,
         logs=LogQueries(clickhouse),
         counters=counters,
+        live=hub,
         tokens=JwtTokens(
             signing_key_pem=settings.secrets.signing_key,
             issuer=settings.api.public_url,

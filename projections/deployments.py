@@ -121,7 +121,10 @@ def deployment_changes(event: object, recorded: RecordedEvent) -> Sequence[Chang
     return [((recorded.stream_id,), event)] if isinstance(event, _EVENTS) else []
 
 
-def _fold(row: DeploymentRow | None, event: Event, recorded: RecordedEvent) -> DeploymentRow | None:
+def fold_deployment(
+    row: DeploymentRow | None, event: Event, recorded: RecordedEvent
+) -> DeploymentRow | None:
+    """Return the row after an event that is about it."""
     if isinstance(event, DeploymentRequested):
         return _requested(event, recorded)
     if row is None or isinstance(event, DeploymentDeleted):
@@ -247,7 +250,7 @@ DEPLOYMENTS = View(
     row=DeploymentRow,
     key=("id",),
     changes=deployment_changes,
-    fold=_fold,
+    fold=fold_deployment,
     indexes=("team_id, created_at, id", "UNIQUE app_name"),
 )
 
@@ -315,5 +318,5 @@ def as_of(events: Iterable[tuple[object, RecordedEvent]]) -> DeploymentRow | Non
     row: DeploymentRow | None = None
     for event, recorded in events:
         for _, change in deployment_changes(event, recorded):
-            row = _fold(row, change, recorded)
+            row = fold_deployment(row, change, recorded)
     return row

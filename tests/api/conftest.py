@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from prometheus_client import generate_latest
 
 from api.app import create_app
+from api.live.hub import Hub
 from api.services import Options, Services
 from commands.bus import Context
 from commands.deployments import ReportReplicas
@@ -26,6 +27,7 @@ from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import ECHO
 from infrastructure.counters import Counters
 from infrastructure.counters.redis import RedisCounters
+from infrastructure.ending import end
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
@@ -236,6 +238,8 @@ async def api(
     counters = RedisCounters(valkey.url)
     stop = asyncio.Event()
     listening = asyncio.create_task(reader.run(stop))
+    hub = Hub(installation.stream(), installation.store, installation.codec)
+    telling = asyncio.create_task(hub.run(stop))
     services = Services(
         bus=installation.bus,
         log=installation.store,
@@ -245,6 +249,7 @@ async def api(
         analytics=AnalyticsQueries(clickhouse),
         logs=LogQueries(clickhouse),
         counters=counters,
+        live=hub,
         tokens=JwtTokens(
             signing_key_pem=SIGNING_KEY, issuer="http://api.test", lifetime_seconds=600
         ),
@@ -259,4 +264,5 @@ async def api(
     await opened.close()
     stop.set()
     await listening
+    await end(telling)
     await counters.close()

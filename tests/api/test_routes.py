@@ -235,6 +235,7 @@ TABLE = [
     Row(method="POST", path="/v1/deployments/{deployment_id}/start", scope="deployments:write"),
     Row(method="DELETE", path="/v1/deployments/{deployment_id}", scope="deployments:write"),
     Row(method="GET", path="/v1/images"),
+    Row(method="POST", path="/v1/events/ticket", person=True),
     Row(method="GET", path="/v1/analytics/overview", scope="analytics:read", query=True),
     Row(method="GET", path="/v1/usage", scope="billing:read", query=True),
     Row(method="GET", path="/v1/billing/estimate", scope="billing:read"),

@@ -1,0 +1,121 @@
+"""What watchers are told as it happens: the log's events in the words of the contract."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
+from domain.deployments.events import (
+    DeploymentDeleted,
+    DeploymentRequested,
+    DeploymentRestarted,
+    DeploymentRolledBack,
+    DeploymentUpdated,
+    RevisionFailed,
+)
+from domain.deployments.values import Status
+from domain.kernel.events import Event
+from infrastructure.event_store import RecordedEvent
+from projections.deployments import DeploymentRow, deployment_changes, fold_deployment
+
+WATCHED = ("deployments.", "api_keys.")
+"""Topics that may be told of; the others are not even decoded."""
+DEPLOYMENTS_MAX = 10_000
+
+
+class LiveEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One message to watchers."""
+
+    cursor: str
+    """Where to go on after it: `?since=<cursor>`. A position of the log, and which of the several
+    messages that one event may make."""
+    type: str
+    team_id: str
+    timestamp: datetime
+    deployment_id: str | None = None
+    key_id: str | None = None
+    data: dict[str, Any] = {}
+
+
+class Narrator:
+    """Tells a stretch of the log, read in order. Remembers how each deployment stood before."""
+
+    def __init__(self, past_of: Callable[[str, int], Awaitable[DeploymentRow | None]]) -> None:
+        """Take what returns a deployment's row as it was before a position."""
+        self._past_of = past_of
+        self._rows: dict[str, DeploymentRow | None] = {}
+
+    async def tell(self, event: object, recorded: RecordedEvent) -> Sequence[LiveEvent]:
+        """Return what watchers are told of an event."""
+        for _, change in deployment_changes(event, recorded):
+            return await self._deployment(change, recorded)
+        match event:
+            case ApiKeyCreated():
+                return [_of_key("key.created", recorded)]
+            case ApiKeyRevoked():
+                return [_of_key("key.revoked", recorded)]
+        if recorded.topic.startswith("api_keys."):
+            return [_of_key("key.updated", recorded)]
+        return []
+
+    async def _deployment(self, event: Event, recorded: RecordedEvent) -> Sequence[LiveEvent]:
+        name = recorded.stream_id
+        if name not in self._rows:
+            self._rows[name] = await self._past_of(name, recorded.position)
+        before = self._rows.pop(name)
+        after = fold_deployment(before, event, recorded)
+        self._rows[name] = after
+        if len(self._rows) > DEPLOYMENTS_MAX:
+            del self._rows[next(iter(self._rows))]
+        return _told_of(event, recorded, before, after)
+
+
+def _told_of(
+    event: Event,
+    recorded: RecordedEvent,
+    before: DeploymentRow | None,
+    after: DeploymentRow | None,
+) -> list[LiveEvent]:
+    row = after or before
+    if row is None:
+        return []
+    data: dict[str, Any] = {"status": after.status if after is not None else Status.DELETED}
+    if before is not None:
+        data["previousStatus"] = before.status
+    kinds: list[tuple[str, dict[str, Any]]] = []
+    match event:
+        case DeploymentRequested():
+            kinds.append(("deployment.created", data))
+        case DeploymentUpdated() | DeploymentRestarted() | DeploymentRolledBack():
+            kinds.append(("deployment.updated", {**data, "revision": event.revision}))
+        case RevisionFailed():
+            more = {"revision": event.revision, "reason": event.reason}
+            kinds.append(("deployment.revision.failed", {**data, **more}))
+        case DeploymentDeleted():
+            kinds.append(("deployment.deleted", data))
+    if before is not None and after is not None and before.status is not after.status:
+        reason = {"reason": after.failure} if after.failure else {}
+        kinds.append(("deployment.status.changed", {**data, **reason}))
+    return [
+        LiveEvent(
+            cursor=f"{recorded.position}.{number}",
+            type=kind,
+            team_id=row.team_id,
+            timestamp=recorded.recorded_at,
+            deployment_id=row.id,
+            data=what,
+        )
+        for number, (kind, what) in enumerate(kinds, start=1)
+    ]
+
+
+def _of_key(kind: str, recorded: RecordedEvent) -> LiveEvent:
+    return LiveEvent(
+        cursor=f"{recorded.position}.1",
+        type=kind,
+        team_id=recorded.metadata.team_id or "",
+        timestamp=recorded.recorded_at,
+        key_id=recorded.stream_id,
+    )
