@@ -114,7 +114,7 @@ class Doorkeeper:
     async def _key(self, secret_hash: str) -> KnownKey:
         row = await key_by_hash(self._services.views, secret_hash)
         if row is None:
-            await self._catch_up("api_keys")
+            await self.catch_up("api_keys")
             row = await key_by_hash(self._services.views, secret_hash)
         if row is None or row.revoked_at is not None:
             raise InvalidCredentials
@@ -147,14 +147,14 @@ class Doorkeeper:
         views = self._services.views
         session = await session_by_id(views, session_id)
         if session is None or session.team_id not in session.roles:
-            await self._catch_up("users", "sessions", "members")
+            await self.catch_up("users", "sessions", "members")
             session = await session_by_id(views, session_id)
         if session is None:
             raise InvalidCredentials
         self._sessions.put(session_id, session)
         return session
 
-    async def _catch_up(self, *views: str) -> None:
+    async def catch_up(self, *views: str) -> None:
         """Return once the views know what the log knows now.
 
         Who comes with credentials made a moment ago must not be refused because a view is late.

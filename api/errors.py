@@ -29,6 +29,7 @@ from domain.kernel.errors import (
 )
 from infrastructure.clickhouse import ClickHouseAway
 from infrastructure.event_store import Conflict, Repeated, StoreUnavailable
+from infrastructure.report_signatures import SignersAway, WrongSignature
 from infrastructure.sealing import KeyDestroyed
 from infrastructure.tokens import InvalidToken
 from projections.reading import ViewBehind
@@ -122,6 +123,8 @@ STATUS_BY_CODE = {
 STATUS_BY_KIND: tuple[tuple[type[Exception], int], ...] = (
     (WrongCredentials, 401),
     (InvalidToken, 401),
+    (WrongSignature, 403),
+    (SignersAway, 503),
     (Busy, 503),
     (PreconditionFailed, 412),
     (ViewBehind, 503),

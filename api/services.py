@@ -10,6 +10,7 @@ from commands.bus import Bus
 from infrastructure.containers import CatalogueImage
 from infrastructure.counters import Counters
 from infrastructure.event_store import RecordedEvent
+from infrastructure.report_signatures import ReportSignatures
 from infrastructure.sealing import Vault
 from infrastructure.tokens import Tokens
 from projections.analytics.logs import LogQueries
@@ -74,6 +75,8 @@ class Options:
     body_limit_bytes: int = 1024 * 1024
     replicas_max: int = 20
     key_limit_default: int = 6000
+    revoke_leaked_keys: bool = True
+    """A key that somebody found is shut out at once, not only reported to its team."""
     price_per_million_requests: Decimal = Decimal("0.50")
     currency: str = "EUR"
     cors_origins: tuple[str, ...] = ()
@@ -109,6 +112,8 @@ class Services:
     """Per part: returns when it answers, raises when it does not."""
     metrics: Callable[[], bytes]
     """This process's metrics in Prometheus' text format."""
+    report_signatures: ReportSignatures | None = None
+    """Checks reports of leaked keys from GitHub; None: they are not taken."""
     gateway_problems: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     """Status and meaning of the codes that the gateway answers with, for their pages."""
     options: Options = Options()

@@ -17,6 +17,7 @@ from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
 from infrastructure.counters.redis import RedisCounters
 from infrastructure.ending import end
+from infrastructure.report_signatures.github import GithubSignatures
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
@@ -72,6 +73,7 @@ def _services(
 ) -> Services:
     settings = core.settings
     analytics = AnalyticsQueries(clickhouse)
+    keys_url = settings.leaks.github_keys_url
     checks: dict[str, Callable[[], Awaitable[object]]] = {
         "postgres": reader.check,
         "redis": counters.check,
@@ -96,6 +98,7 @@ def _services(
         images=PredefinedImages().images,
         checks=checks,
         metrics=generate_latest,
+        report_signatures=GithubSignatures(keys_url) if keys_url else None,
         gateway_problems=problems(),
         options=_options(settings),
     )
@@ -112,6 +115,7 @@ def _options(settings: Settings) -> Options:
         body_limit_bytes=api.body_limit_bytes,
         replicas_max=settings.containers.replicas_max,
         key_limit_default=gateway.key_limit_default,
+        revoke_leaked_keys=settings.leaks.action == "revoke",
         price_per_million_requests=settings.prices.per_million_requests,
         currency=settings.prices.currency,
         cors_origins=api.cors_origins,

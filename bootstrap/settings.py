@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bootstrap import setting_kinds as kinds
+from bootstrap.leak_settings import Leaks
 from bootstrap.setting_kinds import Declaration, setting
 
 T = TypeVar("T")
@@ -339,6 +340,7 @@ class Settings:
     parts: Parts = Parts()
     secrets: Secrets = Secrets()
     sessions: Sessions = Sessions()
+    leaks: Leaks = Leaks()
     containers: Containers = Containers()
     logs: Logs = Logs()
     prices: Prices = Prices()

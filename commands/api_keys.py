@@ -66,16 +66,26 @@ class RevokeApiKey(Command, frozen=True, kw_only=True):
     reason: str = "revoked by its owner"
 
 
-class ReportLeakedKey(Command, frozen=True, kw_only=True):
-    """Say that a key was found where others can read it."""
+class FoundKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that was found where others can read it."""
 
-    key_id: str | None
-    """None for a key that nobody knows: the report is taken and changes nothing."""
+    key_id: str
     secret_hash: str
-    reported_by: str
     url: str | None = None
+    """Where, if that was said."""
+
+
+class ReportLeakedKeys(Command, frozen=True, kw_only=True):
+    """Say that keys were found. Comes from whoever found them: having a key is proof enough.
+
+    One command may change several keys: a report is taken as a whole or not at all, so that it can
+    be answered once and sent again.
+    """
+
+    found: tuple[FoundKey, ...]
+    reported_by: str
     revoke: bool
-    """Shut it out at once; otherwise its team is only told."""
+    """Shut them out at once; otherwise their teams are only told."""
 
 
 class CreatedApiKey(msgspec.Struct, frozen=True):
@@ -165,21 +175,18 @@ async def revoke_api_key(command: RevokeApiKey, work: Work) -> None:
     work.record(key, key.present.revoke(reason=command.reason))
 
 
-async def report_leaked_key(command: ReportLeakedKey, work: Work) -> None:
-    """Take in a report of whoever holds the key. Reporting twice changes nothing."""
-    if command.key_id is None:
-        return
-    key = await work.load(API_KEY, command.key_id)
-    work.record(
-        key,
-        key.present.report_leak(
-            secret_hash=command.secret_hash,
+async def report_leaked_keys(command: ReportLeakedKeys, work: Work) -> None:
+    """Take in what was found. Reporting twice changes nothing."""
+    for found in command.found:
+        key = await work.load(API_KEY, found.key_id)
+        reported = key.present.report_leak(
+            secret_hash=found.secret_hash,
             reported_by=command.reported_by,
-            url=command.url,
+            url=found.url,
             revoke=command.revoke,
             now=work.now,
-        ),
-    )
+        )
+        work.record(key, reported)
 
 
 HANDLERS: Handlers = {
@@ -187,7 +194,7 @@ HANDLERS: Handlers = {
     ChangeApiKey: change_api_key,
     RotateApiKey: rotate_api_key,
     RevokeApiKey: revoke_api_key,
-    ReportLeakedKey: report_leaked_key,
+    ReportLeakedKeys: report_leaked_keys,
 }
 
 

@@ -1,6 +1,6 @@
 """The keys there are, and how much each was used."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -176,6 +176,18 @@ async def key_by_hash(reader: Reader, secret_hash: str) -> ApiKeyRow | None:
         secret_hash,
         secret_hash,
     )
+
+
+async def keys_by_hashes(reader: Reader, secret_hashes: Collection[str]) -> dict[str, ApiKeyRow]:
+    """Return the keys that have a secret with one of these hashes, by those hashes."""
+    rows = await reader.rows(
+        ApiKeyRow,
+        "SELECT * FROM views.api_keys WHERE secret_hash = ANY(%s) OR retiring_hash = ANY(%s)",
+        list(secret_hashes),
+        list(secret_hashes),
+    )
+    by_hash = {each: row for row in rows for each in (row.retiring_hash, row.secret_hash) if each}
+    return {each: row for each, row in by_hash.items() if each in secret_hashes}
 
 
 async def key_by_id(reader: Reader, key_id: str, *, team_ids: Sequence[str]) -> UsedKey | None:

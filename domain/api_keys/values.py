@@ -39,6 +39,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _KEY = re.compile(r"tp_live_[0-9A-Za-z]{42}_[0-9A-Za-z]{6}")
+_KEY_IN_TEXT = re.compile(r"(tp_live_[0-9A-Za-z]{12})[0-9A-Za-z_]+")
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?")
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4 as IPv6 writes it: the same caller, however the connection names it."""
@@ -76,6 +77,11 @@ def looks_like_key(text: str) -> bool:
 def hash_of(key: str) -> str:
     """Return what is kept of a key, and the name under which it is looked up."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def without_keys(text: str) -> str:
+    """Return the text with only the public beginning of every key in it."""
+    return _KEY_IN_TEXT.sub(r"\1...", text)
 
 
 def networks(wanted: Collection[str]) -> tuple[str, ...]:

@@ -175,6 +175,14 @@ TABLE = [
     Row(method="DELETE", path="/v1/api-keys/{key_id}", scope="keys:write"),
     Row(
         method="POST",
+        path="/v1/leaks",
+        open=True,
+        body={"apiKey": "tp_live_0"},
+        wrong={"apiKey": ["x"]},
+    ),
+    Row(method="POST", path="/v1/leaks/github", open=True),
+    Row(
+        method="POST",
         path="/v1/deployments",
         scope="deployments:write",
         body=DEPLOYMENT,

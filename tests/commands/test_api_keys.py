@@ -12,7 +12,8 @@ from commands.api_keys import (
     ChangeApiKey,
     ChangedApiKey,
     CreatedApiKey,
-    ReportLeakedKey,
+    FoundKey,
+    ReportLeakedKeys,
     RevokeApiKey,
     RotateApiKey,
 )
@@ -248,25 +249,30 @@ async def test_whoever_holds_a_key_can_report_it_and_nobody_else(
 ) -> None:
     anna = await installation.register()
     key, told = await installation.create_key(anna), await installation.create_key(anna)
-    reporter = Context(actor=Actor(id="leak report"))
+    reporter = Context(actor=Actor(id="somebody"))
 
-    async def report(key_id: str | None, secret: str, *, revoke: bool = True) -> None:
-        command = ReportLeakedKey(
-            key_id=key_id, secret_hash=hash_of(secret), reported_by="holder", revoke=revoke
+    async def report(*found: tuple[CreatedApiKey, str], revoke: bool = True) -> None:
+        command = ReportLeakedKeys(
+            found=tuple(
+                FoundKey(key_id=each.key_id, secret_hash=hash_of(secret)) for each, secret in found
+            ),
+            reported_by="holder",
+            revoke=revoke,
         )
         await installation.dispatch(command, reporter)
 
-    await report(None, "no key")
-    await report(key.key_id, told.key)
-    assert len(await installation.store.read_stream(key.key_id)) == 1
+    await report()
+    await report((key, told.key), (told, "no key"))
     for _ in range(2):
-        await report(key.key_id, key.key)
-        await report(told.key_id, told.key, revoke=False)
+        await report((told, told.key), (told, told.key), revoke=False)
+        await report((key, told.key), (key, key.key), (key, key.key))
     assert [event.topic for event in await installation.store.read_stream(key.key_id)][1:] == [
         "api_keys.ApiKeyLeaked@1",
         "api_keys.ApiKeyRevoked@1",
     ]
-    assert len(await installation.store.read_stream(told.key_id)) == 2
+    assert [event.topic for event in await installation.store.read_stream(told.key_id)][1:] == [
+        "api_keys.ApiKeyLeaked@1"
+    ]
 
 
 async def test_a_worker_with_the_right_in_one_team_revokes_there_and_nowhere_else(

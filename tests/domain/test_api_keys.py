@@ -39,6 +39,7 @@ from domain.api_keys.values import (
     is_within,
     looks_like_key,
     networks,
+    without_keys,
 )
 from domain.kernel.events import Event
 from domain.kernel.permissions import SCOPES, UnknownScope, scopes
@@ -369,6 +370,13 @@ def test_a_typing_error_is_noticed_without_asking_anybody(
 )
 def test_what_is_no_key_does_not_look_like_one(text: str) -> None:
     assert not looks_like_key(text)
+
+
+def test_of_a_key_in_a_text_only_the_public_beginning_is_left() -> None:
+    assert without_keys(f"https://x.test/?a={KEY}&b={KEY[:-9]}#tp_live_short") == (
+        "https://x.test/?a=tp_live_aaaaaaaaaaaa...&b=tp_live_aaaaaaaaaaaa...#tp_live_short"
+    )
+    assert without_keys("") == ""
 
 
 def test_scopes_are_sorted_and_each_once() -> None:

@@ -1,0 +1,141 @@
+"""Keys that somebody found lying about: who has one may say so, and it is shut out.
+
+Nothing that is answered, stored or logged here has a key in it.
+"""
+
+from collections.abc import Collection
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+from starlette.responses import Response
+
+from api.answers import answer
+from api.errors import ApiError
+from api.guard import OPEN_TO_ALL, GuardedRoute
+from api.openapi import refusals
+from api.requests import Write, Writing
+from api.schemas import Input, Message, Output
+from commands.api_keys import FoundKey, ReportLeakedKeys
+from domain.api_keys.values import hash_of, looks_like_key, without_keys
+from infrastructure.report_signatures import WrongSignature
+from projections.api_keys import keys_by_hashes
+
+router = APIRouter(route_class=GuardedRoute, prefix="/v1/leaks", tags=["API keys"])
+
+HOLDER, GITHUB = "holder", "github"
+FINDINGS_MAX = 1000
+URL_LENGTH_MAX = 2000
+THANKS = "Thank you. If this is an API key of ours, its team is told and it is dealt with."
+
+
+class ReportsNotTaken(ApiError):
+    """This installation takes no reports from GitHub: TALLYPORT_GITHUB_KEYS_URL is not set."""
+
+    status = 404
+
+
+class LeakedKey(Input):
+    """A key that was found."""
+
+    api_key: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Finding(BaseModel):
+    """A key as GitHub found it. GitHub may say more than this one day, so more is not refused."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    token: str
+    type: str
+    url: str | None = None
+    source: str | None = None
+
+
+class Feedback(Output):
+    """What a finding turned out to be."""
+
+    token_hash: Annotated[str, Field(alias="token_hash")]
+    """SHA-256 of the token, in hex."""
+    token_type: Annotated[str, Field(alias="token_type")]
+    label: str
+    """`true_positive` for a key of ours, alive or not, else `false_positive`."""
+
+
+class Feedbacks(RootModel[list[Feedback]]):
+    """One for each finding."""
+
+
+@router.post("", response_model=Message, responses=refusals(), openapi_extra=OPEN_TO_ALL)
+async def report(body: LeakedKey, write: Writing) -> Response:
+    """Report a key that you found. The answer is the same whatever it is."""
+    known = await _known([body.api_key], write)
+    return await write.dispatch(
+        ReportLeakedKeys(
+            found=tuple(
+                FoundKey(key_id=key_id, secret_hash=each) for each, key_id in known.items()
+            ),
+            reported_by=HOLDER,
+            revoke=write.options.revoke_leaked_keys,
+        ),
+        lambda _: answer(Message(message=THANKS)),
+    )
+
+
+@router.post(
+    "/github",
+    response_model=Feedbacks,
+    responses=refusals(403, 404),
+    openapi_extra=OPEN_TO_ALL,
+)
+async def report_from_github(
+    body: Annotated[list[Finding], Field(max_length=FINDINGS_MAX)],
+    write: Writing,
+    github_public_key_identifier: Annotated[str, Header(max_length=200)] = "",
+    github_public_key_signature: Annotated[str, Header(max_length=1000)] = "",
+) -> Response:
+    """Take what GitHub's secret scanning found; only what GitHub signed."""
+    signatures = write.services.report_signatures
+    if signatures is None:
+        raise ReportsNotTaken
+    if not github_public_key_identifier or not github_public_key_signature:
+        raise WrongSignature
+    await signatures.check(
+        await write.request.body(),
+        key_identifier=github_public_key_identifier,
+        signature=github_public_key_signature,
+    )
+    known = await _known([finding.token for finding in body], write)
+    found = tuple(
+        FoundKey(
+            key_id=known[secret_hash],
+            secret_hash=secret_hash,
+            url=without_keys(finding.url or "")[:URL_LENGTH_MAX] or None,
+        )
+        for finding in body
+        if (secret_hash := hash_of(finding.token)) in known
+    )
+    feedback = Feedbacks(
+        [
+            Feedback(
+                token_hash=hash_of(finding.token),
+                token_type=finding.type,
+                label="true_positive" if hash_of(finding.token) in known else "false_positive",
+            )
+            for finding in body
+        ]
+    )
+    return await write.dispatch(
+        ReportLeakedKeys(found=found, reported_by=GITHUB, revoke=write.options.revoke_leaked_keys),
+        lambda _: answer(feedback),
+    )
+
+
+async def _known(texts: Collection[str], write: Write) -> dict[str, str]:
+    """Return the ids of the keys among the texts, by the hashes of their secrets."""
+    hashes = {hash_of(text) for text in texts if looks_like_key(text)}
+    rows = await keys_by_hashes(write.views, hashes) if hashes else {}
+    if len(rows) < len(hashes):  # made a moment ago, perhaps
+        await write.doorkeeper.catch_up("api_keys")
+        rows = await keys_by_hashes(write.views, hashes)
+    return {secret_hash: row.id for secret_hash, row in rows.items()}
