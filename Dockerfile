@@ -18,10 +18,10 @@ RUN /opt/tallyport/bin/pip install --no-cache-dir --no-deps --no-build-isolation
     && /opt/tallyport/bin/pip uninstall --yes setuptools pip
 
 FROM ${BASE_IMAGE}
-# Volumes mounted on these two folders begin with their owner.
+# Volumes mounted on these folders begin with their owner.
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/tallyport tallyport \
     && install --directory --owner tallyport --mode 0700 \
-        /var/lib/tallyport/gateway /var/lib/tallyport/provisioner
+        /var/lib/tallyport/gateway /var/lib/tallyport/provisioner /var/lib/tallyport/mail
 COPY --from=build /opt/tallyport /opt/tallyport
 ENV PATH=/opt/tallyport/bin:$PATH \
     PYTHONUNBUFFERED=1 \

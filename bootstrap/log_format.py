@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from bootstrap.settings import Logs
+from bootstrap.setting_sections import Logs
 
 
 def configure_logging(logs: Logs, *, process: str) -> None:

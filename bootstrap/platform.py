@@ -30,7 +30,7 @@ from bootstrap.settings import Settings
 DATABASE = "tallyport"
 READY_TIMEOUT_SECONDS = 60.0
 
-OWN_PROCESSES = ("api", "gateway", "views", "analytics", "provisioner", "scheduler")
+OWN_PROCESSES = ("api", "gateway", "views", "analytics", "provisioner", "mailer", "scheduler")
 
 
 async def start_platform(

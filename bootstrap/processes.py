@@ -125,6 +125,14 @@ async def relay(settings: Settings, stop: asyncio.Event) -> None:
         await worker.run(stop)
 
 
+async def mailer(settings: Settings, stop: asyncio.Event) -> None:
+    """Send the mails that were asked for."""
+    from bootstrap.mail import send_mails  # noqa: PLC0415 - only this process
+
+    async with open_core(settings, connections_max=4) as core:
+        await run_alone(core, "mailer", stop, lambda: send_mails(core))
+
+
 async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
     """Do what has to be done from time to time: forget old idempotency keys."""
 
@@ -144,10 +152,11 @@ PROCESSES: dict[str, Process] = {
     "analytics": analytics,
     "provisioner": provisioner,
     "relay": relay,
+    "mailer": mailer,
     "scheduler": scheduler,
 }
 
-WORKERS = ("relay", "views", "analytics", "provisioner", "scheduler")
+WORKERS = ("relay", "views", "analytics", "provisioner", "mailer", "scheduler")
 
 
 def parking(pool: Pool) -> Callable[..., Awaitable[None]]:

@@ -18,10 +18,13 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from infrastructure.mail.mime import sender_address
+from infrastructure.mail.smtp import smtp_options
+
 T = TypeVar("T")
 
 SECRET_KEY_BYTES_MIN = 32
-_HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
+HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:(\d{1,5})")
 _PORT_MAX = 65535
 
@@ -117,7 +120,7 @@ def _host(text: str) -> str:
 
 
 def _domain(text: str) -> str:
-    if not _HOST_NAME.fullmatch(text):
+    if not HOST_NAME.fullmatch(text):
         raise ValueError("must be a domain name without port and without dots at its ends")
     return text.lower()
 
@@ -169,6 +172,15 @@ def _currency(text: str) -> str:
     return text
 
 
+def _mail_url(text: str) -> str:
+    smtp_options(text)
+    return text
+
+
+def _sender(text: str) -> str:
+    return str(sender_address(text))
+
+
 def _secret_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text.translate({ord("-"): "+", ord("_"): "/"}), validate=True)
@@ -206,5 +218,7 @@ ORIGINS = Kind("origins, separated by commas", _origins)
 STREAM = Kind("none, embedded or HOST:PORT[,...]", _stream)
 PRICE = Kind("decimal number", _price)
 CURRENCY = Kind("currency code", _currency)
+MAIL_URL = Kind("URL (smtp, smtps)", _mail_url)
+SENDER = Kind("mail address, with a name or without", _sender)
 SECRET_KEY = Kind("base64 of 32 bytes or more", _secret_key)
 SIGNING_KEY = Kind("Ed25519 private key, PEM or path", _signing_key)

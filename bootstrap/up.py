@@ -11,6 +11,7 @@ from bootstrap.embedded.home import Home, HomeError
 from bootstrap.embedded.parts import PartFailed
 from bootstrap.embedded.supervisor import HomeInUse, Supervisor, stop_on_signals
 from bootstrap.embedded.wheels import ServerMissing
+from bootstrap.mail import mailbox_folder
 from bootstrap.platform import start_platform, stop_platform
 from bootstrap.settings import Settings
 
@@ -49,12 +50,14 @@ def tell(part: str, happened: str) -> None:
 def where_to_go(settings: Settings) -> str:
     """Return what a newcomer needs to know next."""
     api = settings.api.public_url
+    mails = "sent by your mail server" if settings.mail.url else mailbox_folder(settings)
     return f"""
 Tallyport runs. Everything it keeps is in {settings.home}.
 
   The API          {api}/v1
   Try it out       {api}/docs
   Its health       {api}/health/ready
+  Its mails        {mails}
   Deployed APIs    {settings.gateway.url_of("<app name>")}
 
 Register:

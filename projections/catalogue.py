@@ -7,6 +7,7 @@ from projections.audit import AUDIT
 from projections.deployments import DEPLOYMENTS
 from projections.gateway import KEYS, ROUTES
 from projections.identity import SESSIONS, USERS
+from projections.mail import MAILS
 from projections.revisions import REVISIONS
 from projections.second_factors import SECOND_FACTORS
 from projections.teams import MEMBERS, TEAMS
@@ -26,5 +27,6 @@ VIEWS: tuple[View[Any], ...] = (
     ROUTES,
     KEYS,
     REQUEST_TOTALS,
+    MAILS,
     AUDIT,
 )

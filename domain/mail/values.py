@@ -22,6 +22,7 @@ class Template(StrEnum):
     SESSION_REUSE = "session_reuse"
     """A refresh token came back after it was used: the session was ended."""
     SECOND_FACTOR_CHANGED = "second_factor_changed"
+    """`change`: on, off, recovery_codes, recovery_code_used, passkey_added or passkey_removed."""
     KEY_LEAKED = "key_leaked"
     KEY_EXPIRING = "key_expiring"
     ERASED = "erased"

@@ -74,7 +74,11 @@ def test_secrets_are_where_they_are_needed_and_nowhere_else() -> None:
     assert having("TALLYPORT_DATABASE_OWNER_URL") == {"migrate"}
     assert having("TALLYPORT_SIGNING_KEY") == {"api"}
     assert "haproxy" not in having("TALLYPORT_DATABASE_URL")
-    assert having("TALLYPORT_SECRET_KEY") == {"api", "views", "provisioner"}
+    assert having("TALLYPORT_SECRET_KEY") == {"api", "views", "provisioner", "mailer"}
+
+
+def test_only_the_mailer_knows_the_mail_server() -> None:
+    assert having("TALLYPORT_MAIL_URL") == {"mailer"}
 
 
 def test_haproxy_and_its_agent_share_one_volume() -> None:

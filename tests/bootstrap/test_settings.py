@@ -28,6 +28,8 @@ def test_an_empty_environment_gives_a_working_embedded_set_up() -> None:
     assert settings.gateway.url_of("weather") == "http://weather.apps.localhost:8080"
     assert settings.parts.database_url == ""
     assert settings.parts.kafka == "none"
+    assert settings.mail.url == ""
+    assert settings.mail.sender == "Tallyport <no-reply@localhost>"
     assert settings.prices.per_million_requests == Decimal("0.50")
 
 
@@ -53,6 +55,23 @@ def test_values_come_from_the_environment() -> None:
     assert settings.parts.kafka == "one:9092,two:9092"
     assert settings.secrets.secret_key == bytes(SECRET_KEY_BYTES_MIN)
     assert settings.containers.docker_host == "tcp://127.0.0.1:2375"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "sender"),
+    [
+        ("https://tallyport.example/", "Tallyport <no-reply@tallyport.example>"),
+        ("https://192.0.2.1:8000", "Tallyport <no-reply@localhost>"),
+        ("https://[2001:db8::1]", "Tallyport <no-reply@localhost>"),
+    ],
+)
+def test_mails_come_from_where_the_api_is_unless_it_has_no_name(
+    public_url: str, sender: str
+) -> None:
+    assert load({"TALLYPORT_PUBLIC_URL": public_url}).mail.sender == sender
+    chosen = "post@example.com"
+    environ = {"TALLYPORT_PUBLIC_URL": public_url, "TALLYPORT_MAIL_FROM": chosen}
+    assert load(environ).mail.sender == chosen
 
 
 def test_a_variable_that_is_empty_counts_as_not_set() -> None:
@@ -85,6 +104,9 @@ def test_an_option_on_the_command_line_goes_before_the_environment() -> None:
         ("TALLYPORT_DATABASE_URL", "mysql://x", "must look like postgresql://HOST[:PORT]"),
         ("TALLYPORT_KAFKA", "somewhere", "must be none, embedded, or HOST:PORT"),
         ("TALLYPORT_KAFKA", "x:70000", "must be none, embedded, or HOST:PORT"),
+        ("TALLYPORT_MAIL_URL", "mail.example.com", "must look like smtp://USER:PASSWORD@HOST:PORT"),
+        ("TALLYPORT_MAIL_URL", "smtp://a:b@c?tls=none", "would send the password in the clear"),
+        ("TALLYPORT_MAIL_FROM", "Tallyport", "must be an address"),
         ("TALLYPORT_DRIVER", "podman", "must be one of auto, docker, process"),
         ("TALLYPORT_PRICE_PER_MILLION_REQUESTS", "NaN", "must not be negative"),
         ("TALLYPORT_PRICE_PER_MILLION_REQUESTS", "1,5", "must be a decimal number"),

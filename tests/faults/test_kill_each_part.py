@@ -28,6 +28,7 @@ PARTS = (
     "analytics",
     "gateway",
     "provisioner",
+    "mailer",
     "scheduler",
     "haproxy",
     "valkey",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -21,9 +21,11 @@ from commands.deployments import (
 )
 from commands.identity import SignIn
 from commands.identity.second_factors import ConfirmTotp, PrepareTotp
+from commands.mail import MarkMailFailed
 from commands.work import NOBODY, Actor
 from domain.deployments.values import ReplicaPhase, ReplicaReport
 from domain.kernel.errors import DomainError
+from domain.mail.events import MailRequested
 from projections.catalogue import VIEWS
 from projections.view import View
 from tests.projections.asking import Gateway, digest, line, rebuild, seeded
@@ -69,6 +71,7 @@ class Story:
         self._keys: list[tuple[Person, str]] = []
         self._deployments: list[tuple[Person, str]] = []
         self._recovery_codes: list[str] = []
+        self._mails: list[str] = []
 
     async def secure(self, person: Person) -> None:
         """Let a person have a second factor."""
@@ -80,8 +83,22 @@ class Story:
 
     async def step(self) -> None:
         steps = [self._make, self._make, self._change, self._change, self._observe, self._serve]
+        steps.append(self._write)
         with contextlib.suppress(DomainError):  # a refusal is part of the story
             await self._chance.choice(steps)()
+
+    async def _write(self) -> None:
+        mail_id = f"mai-{len(self._mails):010d}"
+        requested = MailRequested(
+            mail_id=mail_id, template="erased", address="sealed", requested_at=datetime.now(UTC)
+        )
+        await self._installation.append(mail_id, requested)
+        self._mails.append(mail_id)
+        retry_at = self._chance.choice([None, datetime.now(UTC)])
+        failed = MarkMailFailed(
+            mail_id=self._chance.choice(self._mails), reason="away", retry_at=retry_at
+        )
+        await self._installation.dispatch(failed, Context(actor=NOBODY))
 
     async def _make(self) -> None:
         person = self._chance.choice(self._people)

@@ -1,0 +1,51 @@
+"""Mail into a folder, one file per letter: where there is no mail server yet.
+
+The name begins with the time, so the newest stands last; a letter that is sent again replaces
+itself. Only the owner of the folder may read it: the letters hold links that open accounts.
+"""
+
+import asyncio
+import contextlib
+import os
+from datetime import UTC
+from email.headerregistry import Address
+from pathlib import Path
+
+from infrastructure.mail import MailAway, OutgoingMail
+from infrastructure.mail.mime import build
+
+KEPT = 500
+
+
+class FolderMailer:
+    """Writes letters as .eml files and keeps the newest."""
+
+    def __init__(self, folder: Path, *, sender: Address, kept: int = KEPT) -> None:
+        self._folder = folder
+        self._sender = sender
+        self._kept = kept
+
+    async def send(self, mail: OutgoingMail) -> None:
+        """Write the letter; raises `MailAway` while the folder cannot be written to."""
+        content = build(mail, sender=self._sender).as_bytes()
+        name = f"{mail.requested_at.astimezone(UTC):%Y%m%dT%H%M%S}-{mail.mail_id}.eml"
+        try:
+            await asyncio.to_thread(self._write, name, content)
+        except OSError as error:
+            raise MailAway(
+                f"the mailbox cannot be written to: {error.strerror}", for_all=True
+            ) from error
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = self._folder / f".{name}"
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        unfinished.replace(self._folder / name)
+        for old in sorted(self._folder.glob("*.eml"))[: -self._kept]:
+            with contextlib.suppress(FileNotFoundError):
+                old.unlink()
