@@ -17,7 +17,7 @@ from api.openapi import refusals
 from api.requests import Write, Writing
 from api.schemas import Input, Message, Output
 from commands.api_keys import FoundKey, ReportLeakedKeys
-from domain.api_keys.values import hash_of, looks_like_key, without_keys
+from domain.api_keys.values import PREFIX_LENGTH, hash_of, looks_like_key, without_keys
 from infrastructure.report_signatures import WrongSignature
 from projections.api_keys import keys_by_hashes
 
@@ -73,7 +73,8 @@ async def report(body: LeakedKey, write: Writing) -> Response:
     return await write.dispatch(
         ReportLeakedKeys(
             found=tuple(
-                FoundKey(key_id=key_id, secret_hash=each) for each, key_id in known.items()
+                FoundKey(key_id=key_id, secret_hash=each, prefix=body.api_key[:PREFIX_LENGTH])
+                for each, key_id in known.items()
             ),
             reported_by=HOLDER,
             revoke=write.options.revoke_leaked_keys,
@@ -110,6 +111,7 @@ async def report_from_github(
         FoundKey(
             key_id=known[secret_hash],
             secret_hash=secret_hash,
+            prefix=finding.token[:PREFIX_LENGTH],
             url=without_keys(finding.url or "")[:URL_LENGTH_MAX] or None,
         )
         for finding in body

@@ -1,5 +1,6 @@
 """Create a key, change what it is and may do, give it a new secret, shut it out."""
 
+import contextlib
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -8,9 +9,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from commands.bus import Command, Handlers
+from commands.mail import request_mail
+from commands.teams import owners_of
 from commands.work import Loaded, Work
 from domain.api_keys.api_key import API_KEY, ApiKey, must_be_in_the_future
-from domain.api_keys.events import ApiKeyCreated
+from domain.api_keys.events import ApiKeyCreated, ApiKeyGraceEnded, ApiKeyLeaked, ApiKeyRevoked
 from domain.api_keys.values import (
     BASE62,
     PREFIX,
@@ -24,6 +27,8 @@ from domain.deployments.deployment import DEPLOYMENT
 from domain.kernel.errors import NotAllowed, NotFound
 from domain.kernel.events import Event
 from domain.kernel.permissions import scopes
+from domain.mail.values import Template
+from infrastructure.sealing import KeyDestroyed
 
 
 class CreateApiKey(Command, frozen=True, kw_only=True):
@@ -71,6 +76,8 @@ class FoundKey(msgspec.Struct, frozen=True, kw_only=True):
 
     key_id: str
     secret_hash: str
+    prefix: str
+    """Its public beginning, by which its team recognises it."""
     url: str | None = None
     """Where, if that was said."""
 
@@ -187,6 +194,8 @@ async def report_leaked_keys(command: ReportLeakedKeys, work: Work) -> None:
             now=work.now,
         )
         work.record(key, reported)
+        if any(isinstance(event, ApiKeyLeaked) for event in reported):
+            await _tell_owners(key.present, found.prefix, _outcome(reported), work)
 
 
 HANDLERS: Handlers = {
@@ -202,6 +211,27 @@ async def _theirs(key_id: str, work: Work) -> Loaded[ApiKey]:
     key = await work.load(API_KEY, key_id)
     work.must_hold("keys:write", team_id=key.present.team_id)
     return key
+
+
+async def _tell_owners(key: ApiKey, prefix: str, outcome: str, work: Work) -> None:
+    for user_id in await owners_of(key.team_id, work):
+        with contextlib.suppress(KeyDestroyed, NotFound):  # erased: nobody is left to be told
+            await request_mail(
+                work,
+                template=Template.KEY_LEAKED,
+                user_id=user_id,
+                parameters={"name": key.name, "prefix": prefix, "outcome": outcome},
+            )
+
+
+def _outcome(reported: list[Event]) -> str:
+    """Return what became of a leaked secret, for the mail."""
+    match reported[-1]:
+        case ApiKeyRevoked():
+            return "revoked"
+        case ApiKeyGraceEnded():
+            return "secret_ended"
+    return "still_works"
 
 
 def _must_hold_all(granted: Collection[str], work: Work, *, team_id: str) -> None:

@@ -156,5 +156,13 @@ async def their_team(team_id: str, work: Work) -> tuple[Loaded[Team], Role]:
     return team, role
 
 
+async def owners_of(team_id: str, work: Work) -> tuple[str, ...]:
+    """Return the ids of a team's owners; a personal team's is the person it is named after."""
+    team = (await work.load(TEAM, team_id)).state
+    if team is None:
+        return (team_id.replace("org-", "usr-", 1),)
+    return tuple(user_id for user_id, role in team.members.items() if role is Role.OWNER)
+
+
 async def _claim_name(name: str, team_id: str, work: Work) -> None:
     await work.claim(NAME_SCOPE, skeleton(name), owner_id=team_id, taken=TeamNameTaken())

@@ -30,6 +30,8 @@ BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PUBLIC_LENGTH = 12
 SECRET_LENGTH = 30
 PREFIX = "tp_live_"
+PREFIX_LENGTH = len(PREFIX) + PUBLIC_LENGTH
+"""So much of a key may be shown."""
 
 DEFAULT_SCOPES = ("call:*",)
 

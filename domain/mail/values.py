@@ -56,7 +56,7 @@ PARAMETERS: Mapping[Template, frozenset[str]] = {
     Template.NEW_SIGN_IN: frozenset({"device", "address"}),
     Template.SESSION_REUSE: frozenset(),
     Template.SECOND_FACTOR_CHANGED: frozenset({"change"}),
-    Template.KEY_LEAKED: frozenset({"name", "prefix"}),
+    Template.KEY_LEAKED: frozenset({"name", "prefix", "outcome"}),
     Template.KEY_EXPIRING: frozenset({"name", "prefix", "expires_at"}),
     Template.ERASED: frozenset(),
 }

@@ -18,12 +18,18 @@ from commands.api_keys import (
     RotateApiKey,
 )
 from commands.bus import Context
+from commands.mail import PARAMETER_PURPOSE
+from commands.teams import CreateTeam
 from commands.work import Actor
 from domain.api_keys.api_key import ExpiryInThePast, KeyExpired, KeyRevoked
 from domain.api_keys.events import ApiKeyExpirySet
 from domain.api_keys.values import NotANetwork, hash_of, looks_like_key
 from domain.kernel.errors import NotAllowed, NotFound
 from domain.kernel.permissions import UnknownScope
+from domain.mail.events import MailRequested
+from domain.teams.events import MemberAdded
+from domain.teams.values import SCOPES_OF, Role
+from infrastructure.sealing import subjects_in
 from tests.wiring import Installation, Person
 
 HOUR = timedelta(hours=1)
@@ -254,7 +260,8 @@ async def test_whoever_holds_a_key_can_report_it_and_nobody_else(
     async def report(*found: tuple[CreatedApiKey, str], revoke: bool = True) -> None:
         command = ReportLeakedKeys(
             found=tuple(
-                FoundKey(key_id=each.key_id, secret_hash=hash_of(secret)) for each, secret in found
+                FoundKey(key_id=each.key_id, secret_hash=hash_of(secret), prefix=each.prefix)
+                for each, secret in found
             ),
             reported_by="holder",
             revoke=revoke,
@@ -273,6 +280,90 @@ async def test_whoever_holds_a_key_can_report_it_and_nobody_else(
     assert [event.topic for event in await installation.store.read_stream(told.key_id)][1:] == [
         "api_keys.ApiKeyLeaked@1"
     ]
+
+
+async def mails(installation: Installation) -> list[dict[str, Any]]:
+    """The mails that were asked for, with what they say."""
+    rows = await installation.query(
+        "SELECT state FROM events WHERE topic ~ 'MailRequested' ORDER BY notification_id"
+    )
+    found = [msgspec.json.decode(row["state"], type=MailRequested) for row in rows]
+    await installation.vault.load(
+        subjects_in(b"".join(text.encode() for mail in found for text in mail.parameters.values()))
+    )
+    return [
+        {
+            "user_id": mail.user_id,
+            "template": mail.template,
+            **{
+                name: installation.vault.open(text, purpose=PARAMETER_PURPOSE)
+                for name, text in mail.parameters.items()
+            },
+        }
+        for mail in found
+    ]
+
+
+def leak_of(key: CreatedApiKey, *, revoke: bool = True) -> ReportLeakedKeys:
+    found = FoundKey(key_id=key.key_id, secret_hash=hash_of(key.key), prefix=key.prefix)
+    return ReportLeakedKeys(found=(found,), reported_by="holder", revoke=revoke)
+
+
+async def test_the_mail_says_which_secret_it_was_and_what_became_of_it(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    keys = [await installation.create_key(anna) for _ in range(3)]
+    await rotate(installation, anna, keys[1])
+    for key, revoke in zip(keys, (True, True, False), strict=True):
+        await installation.dispatch(
+            leak_of(key, revoke=revoke), Context(actor=Actor(id="somebody"))
+        )
+    told = {mail["prefix"]: mail["outcome"] for mail in await mails(installation)}
+    outcomes = ("revoked", "secret_ended", "still_works")
+    assert told == {key.prefix: outcome for key, outcome in zip(keys, outcomes, strict=True)}
+
+
+async def test_the_owners_of_a_leaked_keys_team_are_told_once_and_nobody_else(
+    installation: Installation,
+) -> None:
+    anna, bert, cleo = [await installation.register(name) for name in ("anna", "bert", "cleo")]
+    team_id = (await installation.dispatch(CreateTeam(name="Shop"), anna.context)).result.team_id
+    members = [
+        MemberAdded(user_id=bert.user_id, role=Role.OWNER),
+        MemberAdded(user_id=cleo.user_id, role=Role.ADMIN),
+    ]
+    await installation.append(team_id, *members, after=2)
+    anna.context = Context(
+        actor=msgspec.structs.replace(
+            anna.context.actor,
+            grants={**anna.context.actor.grants, team_id: SCOPES_OF[Role.OWNER]},
+        )
+    )
+    shared = await installation.create_key(anna, team_id=team_id, name="till")
+    own = await installation.create_key(anna)
+    for key in (shared, own, shared):
+        await installation.dispatch(leak_of(key), Context(actor=Actor(id="somebody")))
+    told = await mails(installation)
+    assert {mail["template"] for mail in told} == {"key_leaked"}
+    assert sorted((mail["user_id"], mail["name"], mail["prefix"]) for mail in told) == sorted(
+        [
+            (anna.user_id, "till", shared.prefix),
+            (bert.user_id, "till", shared.prefix),
+            (anna.user_id, "a key", own.prefix),
+        ]
+    )
+
+
+async def test_a_leaked_key_is_shut_out_also_when_its_owner_was_erased(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    key = await installation.create_key(anna)
+    await installation.vault.destroy([anna.user_id])
+    await installation.another_bus().dispatch(leak_of(key), Context(actor=Actor(id="somebody")))
+    assert len(await installation.store.read_stream(key.key_id)) == 3
+    assert await mails(installation) == []
 
 
 async def test_a_worker_with_the_right_in_one_team_revokes_there_and_nowhere_else(

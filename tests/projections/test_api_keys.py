@@ -130,7 +130,7 @@ async def test_a_leak_is_seen_and_ends_what_leaked(installation: Installation) -
     keys = [await installation.create_key(anna) for _ in range(3)]
     await rotate(installation, anna, keys[0])
     for key, revoke in zip(keys, (True, True, False), strict=True):
-        found = FoundKey(key_id=key.key_id, secret_hash=hash_of(key.key))
+        found = FoundKey(key_id=key.key_id, secret_hash=hash_of(key.key), prefix=key.prefix)
         report = ReportLeakedKeys(found=(found,), reported_by="holder", revoke=revoke)
         await installation.dispatch(report, Context(actor=Actor(id="leak report")))
     installation.start_views([API_KEYS, KEYS])
