@@ -71,7 +71,7 @@ class Overview(Output):
     top_endpoints: list[Endpoint]
 
 
-@router.get("/overview", response_model=Overview, responses=refusals(401, 403))
+@router.get("/overview", response_model=Overview, responses=refusals(401, 403, 404))
 async def overview(
     query: Annotated[OverviewQuery, Query()], read: Annotated[Read, reading(NAME)]
 ) -> Response:

@@ -15,6 +15,7 @@ from api.deployments import routes as deployments
 from api.envelope import Envelope
 from api.errors import problem_response
 from api.live import routes as live
+from api.openapi import operation_id
 from api.services import Services
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -46,6 +47,7 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
     )
     doorkeeper = Doorkeeper(services)
     app.state.services = services

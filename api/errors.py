@@ -159,6 +159,7 @@ RETRY_AFTER_SECONDS = 1
 SERVER_ERROR = 500
 UNAVAILABLE = 503
 UNAUTHORIZED = 401
+CHALLENGE = 'Bearer realm="tallyport"'
 LIMITED = 429
 
 
@@ -272,7 +273,7 @@ def _domain_problem(error: DomainError, status: int, headers: Mapping[str, str])
         seconds = error.details.get("retry_after_seconds", RETRY_AFTER_SECONDS)
         extra.setdefault("Retry-After", str(seconds))
     if status == UNAUTHORIZED:
-        extra["WWW-Authenticate"] = 'Bearer realm="tallyport"'
+        extra["WWW-Authenticate"] = CHALLENGE
     details = [Detail(name, _shown(value)) for name, value in error.details.items()]
     return Problem(status=status, code=code, message=message, details=details, headers=extra)
 

@@ -4,17 +4,38 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
+from api import headers
+from api.errors import known_problems
+from api.examples import add_examples
 from api.schemas import Output
 
 DESCRIPTION = """
 Run API containers, give keys to them, and see what was called, by whom, and what it costs.
 
-Errors are `application/problem+json` (RFC 9457); `error.code` is stable. A write may carry an
-`Idempotency-Key`: repeated within a day it is answered as the first time and has one effect. A
-write is answered with `X-Tallyport-Position`; a read that sends it back as
-`X-Tallyport-Min-Position` sees that write.
+**Errors** are `application/problem+json` (RFC 9457). `error.code` is stable, and every code has a
+page under `/problems`; `requestId` finds the request in the logs and in the audit list.
+
+**Writes** may carry an `Idempotency-Key`: repeated within a day the request is answered as the
+first time and has one effect. A change of one thing may carry `If-Match` with the `ETag` it was
+read with: that version is changed, or nothing (412). A write is answered with
+`X-Tallyport-Position`; a read that sends it back as `X-Tallyport-Min-Position` sees that write.
+Unknown fields are refused, never ignored.
+
+**Lists** are paged by `page` and `limit`, or walked without gaps by `cursor`.
+
+**Limits** per caller and minute are told by every answer (`X-RateLimit-*` and `RateLimit`).
 """
+TAGS = {
+    "Identity": "Accounts, sign-in, sessions.",
+    "API keys": "What programs sign in with, here and at the gateway.",
+    "Deployments": "Images that run under a name.",
+    "Analytics": "What was called and how it went.",
+    "Usage and billing": "How much was served, and what it costs.",
+    "Audit": "Who did what, when, and from where.",
+    "Operations": "Health and numbers of the installation itself.",
+}
 
 MEANINGS = {
     400: "The request is not well formed.",
@@ -22,6 +43,7 @@ MEANINGS = {
     403: "Not allowed to this caller.",
     404: "There is no such resource, or it is not yours to see.",
     409: "A unique value belongs to something else.",
+    410: "It is erased.",
     412: "It was changed since it was read.",
     413: "The body is too large.",
     415: "The body is not JSON.",
@@ -111,6 +133,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             description=DESCRIPTION,
             routes=app.routes,
             openapi_version=app.openapi_version,
+            tags=[{"name": name, "description": TAGS[name]} for name in TAGS],
         )
         components = made.setdefault("components", {})
         components.setdefault("schemas", {}).update(_problem_schemas())
@@ -120,24 +143,41 @@ def document(app: FastAPI) -> dict[str, Any]:
                 "scheme": "bearer",
                 "description": "An access token, or an API key.",
             },
-            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "apiKey": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-API-Key",
+                "description": "An API key.",
+            },
         }
         made["security"] = [{"bearer": []}, {"apiKey": []}]
-        for operations in made["paths"].values():
+        for schema in components["schemas"].values():
+            for field in schema.get("properties", {}).values():
+                field.pop("title", None)  # the name again, less legible
+        for path, operations in made["paths"].items():
             for method, operation in operations.items():
-                _complete(method, operation)
+                _complete(method, path, operation)
+        add_examples(made)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the name by which generated clients call a route: `deployments_list_all`."""
+    subject = str(route.tags[0]) if route.tags else "pages"
+    return f"{subject.lower().replace(' ', '_')}_{route.name}"
 
 
 def _problem_schemas() -> dict[str, Any]:
     schema = ProblemDocument.model_json_schema(
         by_alias=True, ref_template="#/components/schemas/{model}"
     )
-    return {**schema.pop("$defs"), "ProblemDocument": schema}
+    schemas: dict[str, Any] = {**schema.pop("$defs"), "ProblemDocument": schema}
+    schemas["ProblemError"]["properties"]["code"]["enum"] = sorted(known_problems())
+    return schemas
 
 
-def _complete(method: str, operation: dict[str, Any]) -> None:
+def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if responses.get("422", {}).get("content", {}).get("application/json"):
         responses["422"] = refusals()[422]
@@ -146,43 +186,23 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
             responses[str(status)] = refusals(status)[status]
     if operation.pop("x-form", False) or operation.get("security") == []:
         operation["security"] = []
+    parameters = operation.setdefault("parameters", [])
+    for parameter in parameters:
+        parameter["schema"] = _as_sent(parameter["schema"])
     if method != "get":
-        operation.setdefault("parameters", []).append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-                "description": "Repeated within a day, the request has one effect and one answer.",
-            }
-        )
+        parameters.append(headers.IDEMPOTENCY_KEY)
+    if "412" in responses:
+        parameters.append(headers.IF_MATCH)
     for status, response in responses.items():
-        own = HEADERS_OF_STATUS.get(status, {})
-        if method != "get" and status < "300":
-            own = HEADERS_OF_WRITES
-        response["headers"] = {name: dict(each) for name, each in {**HEADERS, **own}.items()}
+        response["headers"] = headers.of_answer(
+            status, changes=method != "get", one="{" in path or status == "201"
+        )
 
 
-HEADERS: dict[str, dict[str, Any]] = {
-    "X-Request-Id": {"schema": {"type": "string"}},
-    "X-RateLimit-Limit": {"schema": {"type": "integer"}},
-    "X-RateLimit-Remaining": {"schema": {"type": "integer"}},
-    "X-RateLimit-Reset": {"schema": {"type": "integer"}, "description": "Unix seconds"},
-    "RateLimit": {"schema": {"type": "string"}},
-    "RateLimit-Policy": {"schema": {"type": "string"}},
-}
-HEADERS_OF_WRITES: dict[str, dict[str, Any]] = {
-    "X-Tallyport-Position": {
-        "schema": {"type": "integer"},
-        "description": "Position of the log that includes what was written",
-    },
-    "Idempotency-Replayed": {
-        "schema": {"type": "string", "enum": ["true"]},
-        "description": "This is the answer that the same request got before",
-    },
-}
-HEADERS_OF_STATUS: dict[str, dict[str, dict[str, Any]]] = {
-    "401": {"WWW-Authenticate": {"schema": {"type": "string"}}},
-    "429": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
-    "503": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
-}
+def _as_sent(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a parameter's schema without null, which an address or a header cannot say."""
+    own = {name: value for name, value in schema.items() if name not in {"title", "anyOf"}}
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
+    if len(kinds) > 1:
+        return {**own, "anyOf": kinds}
+    return {**kinds[0], **own} if kinds else own

@@ -42,16 +42,16 @@ async def redoc() -> Response:
 
 
 @router.get("/problems")
-async def problems() -> Response:
-    """Show every code that an error can have."""
-    known = known_problems()
+async def problems(request: Request) -> Response:
+    """Show every code that an error can have, the gateway's too."""
+    known = _known(request)
     return _html("Problems", "".join(_row(code, *known[code]) for code in sorted(known)))
 
 
 @router.get("/problems/{code}")
-async def problem(code: str) -> Response:
+async def problem(code: str, request: Request) -> Response:
     """Show what one code means."""
-    known = known_problems()
+    known = _known(request)
     if code not in known:
         raise NotFound
     return _html(code, _row(code, *known[code]))

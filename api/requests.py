@@ -10,14 +10,14 @@ from starlette.responses import Response
 
 from api.answers import Answer, refusal
 from api.callers import Caller, Doorkeeper
-from api.errors import Malformed
+from api.errors import InvalidValue, Malformed
 from api.idempotency import Once
 from api.services import Services
 from commands.bus import Command, Context, Decided
 from commands.work import NOBODY, missing
 from domain.kernel.errors import DomainError, NotAllowed, NotFound
 
-POSITION_HEADER = "X-Tallyport-Position"
+MIN_POSITION = "X-Tallyport-Min-Position"
 POSITION_DIGITS_MAX = 18
 ENTITY_TAG = re.compile(r'"[0-9]{1,18}"')
 
@@ -143,7 +143,13 @@ class Read(Asking):
 
     async def wait(self, position: int, views: Sequence[str]) -> None:
         """Return once these views have reached the position."""
-        for view in views:
+        behind = [view for view in views if not self.views.has_reached(view, position)]
+        if behind and position > await self.services.log.last_position():
+            # Nobody got it from us, and it may be long until the log is there.
+            raise InvalidValue(
+                "The log has no such position yet.", fields={MIN_POSITION: "is too high"}
+            )
+        for view in behind:
             await self.views.wait_for(view, position, timeout_seconds=self.options.wait_seconds_max)
 
 
@@ -155,8 +161,9 @@ Writing = Annotated[Write, Depends(_write)]
 MinPosition = Annotated[
     str | None,
     Header(
-        alias="X-Tallyport-Min-Position",
+        alias=MIN_POSITION,
         description="Answer only from views that have reached this position; 503 after a while.",
+        json_schema_extra={"pattern": f"^[0-9]{{1,{POSITION_DIGITS_MAX}}}$"},
     ),
 ]
 
@@ -170,7 +177,10 @@ def reading(*views: str) -> Any:  # noqa: ANN401 - what FastAPI's Depends return
             await looking.wait(parse_position(position), views)
         return looking
 
-    return Depends(read)
+    async def look(request: Request) -> Read:
+        return Read(request)
+
+    return Depends(read if views else look)
 
 
 def parse_position(text: str) -> int:

@@ -17,14 +17,20 @@ from domain.kernel.errors import DomainError
 class Input(BaseModel):
     """What a client sends. A field nobody knows is refused, never ignored."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
 
 class Output(BaseModel):
     """What a client gets: exactly these fields."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -85,4 +91,9 @@ Amount = Annotated[Decimal, PlainSerializer(_exact, return_type=str)]
 
 def identifier(prefix: str) -> Any:  # noqa: ANN401 - what FastAPI's Path returns
     """Return the declaration of an id in a path."""
-    return Path(description=f"`{prefix}-` and ten characters", examples=[f"{prefix}-0a1b2c3d4e"])
+    return Path(
+        description=f"`{prefix}-` and ten characters",
+        examples=[f"{prefix}-0a1b2c3d4e"],
+        # Told, not checked: what is not an id is as missing as an id of nothing.
+        json_schema_extra={"pattern": f"^{prefix}-[0-9a-z]{{10}}$"},
+    )

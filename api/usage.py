@@ -87,7 +87,7 @@ class Estimate(Output):
     total: Amount
 
 
-@router.get("/usage", response_model=Usage, responses=refusals(401, 403))
+@router.get("/usage", response_model=Usage, responses=refusals(401, 403, 404))
 async def usage(query: Annotated[SpanQuery, Query()], read: Reading) -> Response:
     """Show this month's usage so far, or another span's."""
     team_id = read.team_id("billing:read", "analytics:read", named=query.team_id)
@@ -119,7 +119,7 @@ async def usage(query: Annotated[SpanQuery, Query()], read: Reading) -> Response
     )
 
 
-@router.get("/billing/estimate", response_model=Estimate, responses=refusals(401, 403))
+@router.get("/billing/estimate", response_model=Estimate, responses=refusals(401, 403, 404))
 async def estimate(query: Annotated[TeamQuery, Query()], read: Reading) -> Response:
     """Show what this month has cost so far."""
     team_id = read.team_id("billing:read", named=query.team_id)

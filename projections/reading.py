@@ -203,9 +203,13 @@ class Reader:
             self._reached[view] = reached
         return reached, heard
 
+    def has_reached(self, view: str, position: int) -> bool:
+        """Tell whether the view is known to have reached the position."""
+        return self._reached.get(view, 0) >= position
+
     async def wait_for(self, view: str, position: int, *, timeout_seconds: float) -> None:
         """Return once the view has reached the position; raises `ViewBehind` after the timeout."""
-        if self._reached.get(view, 0) >= position:
+        if self.has_reached(view, position):
             return
         try:
             async with asyncio.timeout(timeout_seconds):
