@@ -6,7 +6,7 @@ import msgspec
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.errors import MEDIA_TYPE, problem_body, problem_of
+from api.errors import CHALLENGE, MEDIA_TYPE, UNAUTHORIZED, problem_body, problem_of
 from domain.kernel.errors import DomainError
 
 OK = 200
@@ -22,8 +22,11 @@ class Answer(msgspec.Struct, frozen=True):
 
     def response(self) -> Response:
         """Return it as it is sent."""
+        headers = dict(self.headers)
+        if self.status == UNAUTHORIZED:
+            headers["WWW-Authenticate"] = CHALLENGE
         media_type = MEDIA_TYPE if self.status >= ERROR else "application/json"
-        return Response(self.body, self.status, headers=dict(self.headers), media_type=media_type)
+        return Response(self.body, self.status, headers=headers, media_type=media_type)
 
     def with_headers(self, **headers: str) -> "Answer":
         """Return it with more headers; an underscore in a name stands for a hyphen."""

@@ -18,6 +18,7 @@ EXAMPLES: Mapping[str, object] = {
     "confirmPassword": "correct horse battery",
     "refreshToken": "ses-0a1b2c3d4e.0.Jw3pYx0Yk2M",
     "accessToken": "eyJhbGciOiJFZERTQSJ9.e30.c2ln",
+    "otp": "492039",
     "teamId": "org-0a1b2c3d4e",
     "actor": "usr-0a1b2c3d4e",
     "address": "203.0.113.7",
@@ -29,6 +30,9 @@ EXAMPLES: Mapping[str, object] = {
     "apiKey": "tp_live_0123456789AbCdEf0123456789AbCdEf0123456789_0a1B2c",
     "prefix": "tp_live_0123456789Ab",
     "requestsPerMinute": 600,
+    "token": "tp_live_0123456789AbCdEf0123456789AbCdEf0123456789_0a1B2c",
+    "type": "tallyport_api_key",
+    "source": "content",
     "expiresAt": LATER,
     # deployments
     "deploymentId": "dpl-0a1b2c3d4e",

@@ -29,10 +29,12 @@ Unknown fields are refused, never ignored.
 """
 TAGS = {
     "Identity": "Accounts, sign-in, sessions.",
+    "Teams": "Who works together, and who may do what.",
     "API keys": "What programs sign in with, here and at the gateway.",
     "Deployments": "Images that run under a name.",
     "Analytics": "What was called and how it went.",
     "Usage and billing": "How much was served, and what it costs.",
+    "Live events": "What happens, as it happens.",
     "Audit": "Who did what, when, and from where.",
     "Operations": "Health and numbers of the installation itself.",
 }

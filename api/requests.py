@@ -17,6 +17,7 @@ from commands.bus import Command, Context, Decided
 from commands.work import NOBODY, missing
 from domain.kernel.errors import DomainError, NotAllowed, NotFound
 
+POSITION_HEADER = "X-Tallyport-Position"
 MIN_POSITION = "X-Tallyport-Min-Position"
 POSITION_DIGITS_MAX = 18
 ENTITY_TAG = re.compile(r'"[0-9]{1,18}"')

@@ -38,7 +38,7 @@ from api.guard import GuardedRoute
 from api.lists import PageQuery, pagination_of, window_of
 from api.moments import moment, position_or_moment
 from api.openapi import refusals
-from api.requests import Read, Write, Writing, etag, reading
+from api.requests import POSITION_HEADER, Read, Write, Writing, etag, reading
 from api.schemas import Message
 from commands.deployments import Changed as Done
 from commands.deployments import (
@@ -62,6 +62,7 @@ from projections.deployments import (
     is_there,
     list_deployments,
 )
+from projections.reading import ViewBehind
 from projections.revisions import REVISION_LISTING, list_revisions
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/deployments", tags=["Deployments"])
@@ -299,7 +300,7 @@ async def delete(deployment_id: DeploymentId, write: Writing) -> Response:
         lambda _: answer(Message(message="Deployment deleted successfully")),
         resource=deployment_id,
     )
-    if await _is_gone(write, deployment_id):
+    if await _is_gone(write, deployment_id, int(done.headers[POSITION_HEADER])):
         return done.response()
     waiting = answer(Message(message="Deployment is being deleted"), status=ACCEPTED)
     return waiting.with_headers(**done.headers).response()
@@ -341,13 +342,16 @@ def _must_be_an_id(deployment_id: str) -> None:
         raise NotFound
 
 
-async def _is_gone(write: Write, deployment_id: str) -> bool:
+async def _is_gone(write: Write, deployment_id: str, position: int) -> bool:
     """Wait until nothing is left of it, but not for ever."""
+    seconds = write.options.deletion_wait_seconds
     try:
-        async with asyncio.timeout(write.options.deletion_wait_seconds):
+        async with asyncio.timeout(seconds):
+            # A view that has not heard of the deployment yet does not show it either.
+            await write.views.wait_for("deployments", position, timeout_seconds=seconds)
             while await is_there(write.views, deployment_id):  # noqa: ASYNC110 - the view is asked
                 await asyncio.sleep(DELETION_POLL_SECONDS)
-    except TimeoutError:
+    except (TimeoutError, ViewBehind):
         return False
     return True
 

@@ -3,11 +3,13 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -211,6 +213,14 @@ class Api:
 
     async def close(self) -> None:
         await self.client.aclose()
+
+
+@asynccontextmanager
+async def held_back(api: Api) -> AsyncIterator[None]:
+    """Let no view get any further."""
+    async with await psycopg.AsyncConnection.connect(api.installation.admin_conninfo) as blocking:
+        await blocking.execute("LOCK TABLE view_positions IN EXCLUSIVE MODE")
+        yield
 
 
 MakeServices = Callable[..., Services]

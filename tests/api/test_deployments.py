@@ -7,7 +7,7 @@ import msgspec
 from domain.deployments.values import ReplicaPhase
 from infrastructure.clickhouse.client import ClickHouseClient
 from projections.analytics.logs import ClickHouseLogSink
-from tests.api.conftest import Api
+from tests.api.conftest import Api, held_back
 from tests.api.test_routes import is_problem
 
 
@@ -345,3 +345,12 @@ async def test_a_rollback_without_anything_to_go_back_to_says_so(api: Api) -> No
     answer = await anna.ask("POST", f"{path}/rollback")
     assert answer.status_code == 422
     assert answer.json()["error"]["code"] == "no_earlier_revision"
+
+
+async def test_what_the_view_has_not_heard_of_is_not_taken_for_gone(api: Api) -> None:
+    anna = await api.join()
+    await anna.get("/v1/user/profile")
+    async with held_back(api):
+        deployment_id = await anna.deploy()
+        answer = await anna.ask("DELETE", f"/v1/deployments/{deployment_id}")
+        assert answer.status_code == 202

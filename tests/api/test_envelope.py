@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import httpx
@@ -16,7 +14,7 @@ from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
 from projections.catalogue import VIEWS
 from projections.reading import Reader
-from tests.api.conftest import Api
+from tests.api.conftest import Api, held_back
 from tests.api.test_routes import is_problem
 
 
@@ -75,14 +73,6 @@ async def test_only_listed_origins_may_read_from_a_browser(api: Api) -> None:
         )
         assert "access-control-allow-origin" not in answer.headers, origin
     await shared.close()
-
-
-@asynccontextmanager
-async def held_back(api: Api) -> AsyncIterator[None]:
-    """Let no view get any further."""
-    async with await psycopg.AsyncConnection.connect(api.installation.admin_conninfo) as blocking:
-        await blocking.execute("LOCK TABLE view_positions IN EXCLUSIVE MODE")
-        yield
 
 
 async def test_a_read_waits_for_the_position_it_asks_for(api: Api) -> None:

@@ -53,7 +53,7 @@ async def test_every_route_has_a_name_a_tag_and_a_sentence_of_its_own(api: Api) 
     assert len(set(names)) == len(names)
     for name, operation in operations_of(document):
         assert re.fullmatch("[a-z0-9]+(_[a-z0-9]+)+", operation["operationId"]), name
-        assert [tag for tag in operation["tags"] if tags[tag]], f"{name}: add its tag to TAGS"
+        assert set(operation["tags"]) <= set(tags), f"{name}: add its tag to api/openapi.py"
         assert operation["description"].endswith("."), name
 
 
@@ -75,12 +75,14 @@ async def test_every_field_that_is_sent_has_an_example(api: Api) -> None:
             '#/components/schemas/([^"]+)', json.dumps(operation.get("requestBody", {}))
         )
     }
+    silent = []
     for name in sorted(sent):
         for field, schema in schemas[name].get("properties", {}).items():
             kinds = [schema, *schema.get("anyOf", ())]
             plain = {"boolean", "array"} & {str(kind.get("type")) for kind in kinds}
-            speaks = plain or any(SPEAKING & set(kind) for kind in kinds)
-            assert speaks, f"{name}.{field}: add an example to api/examples.py"
+            if not plain and not any(SPEAKING & set(kind) for kind in kinds):
+                silent.append(f"{name}.{field}")
+    assert not silent, "add examples to api/examples.py"
 
 
 async def test_what_can_be_changed_says_how_to_change_the_version_that_was_read(api: Api) -> None:
