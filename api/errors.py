@@ -109,6 +109,7 @@ class TooManyRequests(ApiError):
 
 
 STATUS_BY_CODE = {
+    "only_owner": 409,  # what has to be done first is in the details
     "busy": 503,  # too many sign-ins at once: it is us, not the caller
     "session_over": 401,
     "key_revoked": 409,

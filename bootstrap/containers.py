@@ -11,12 +11,14 @@ from commands.bus import Bus, Context
 from commands.deployments import SECRET_PURPOSE, ReportReplicas
 from commands.work import Actor
 from domain.deployments.deployment import DEPLOYMENT, Deployment
-from domain.deployments.values import Status
+from domain.deployments.values import Blueprint, Status
 from domain.kernel.errors import NotFound
+from domain.kernel.events import ERASED
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers import Catalogue, ContainerDriver, RegistryAuth
 from infrastructure.containers.catalogue import PredefinedImages
 from infrastructure.containers.process import ProcessDriver
+from infrastructure.sealing import opened
 from projections.analytics.logs import ClickHouseLogSink
 from projections.deployments import DEPLOYMENTS, read_versions
 from projections.news import ViewNews
@@ -119,31 +121,33 @@ class LogDesiredState:
         await self._news.close()
 
     async def _desired(self, state: Deployment) -> DesiredDeployment:
-        vault = self._core.vault
-        await vault.load([state.team_id])
+        await self._core.vault.load([state.team_id])
         blueprint = state.blueprint
-        auth = blueprint.registry_auth
         return DesiredDeployment(
             deployment_id=state.deployment_id,
             team_id=state.team_id,
             app_name=state.app_name,
             image=blueprint.image,
             port=blueprint.port,
-            env={
-                name: vault.open(sealed, purpose=SECRET_PURPOSE)
-                for name, sealed in blueprint.environment.items()
-            },
+            env={name: self._secret(text) for name, text in blueprint.environment.items()},
             replicas=state.target,
             revision=state.revision,
             resources=blueprint.resources,
             health_check=blueprint.health_check,
-            registry_auth=None
-            if auth is None
-            else RegistryAuth(
-                username=auth.username, password=vault.open(auth.password, purpose=SECRET_PURPOSE)
-            ),
+            registry_auth=self._registry_auth(blueprint),
             phase=state.status.value,
         )
+
+    def _registry_auth(self, blueprint: Blueprint) -> RegistryAuth | None:
+        auth = blueprint.registry_auth
+        if auth is None:
+            return None
+        return RegistryAuth(username=auth.username, password=self._secret(auth.password))
+
+    def _secret(self, sealed: str) -> str:
+        """Return a secret in clear; an erased person's things are only taken down any more."""
+        text = opened(self._core.vault, sealed, purpose=SECRET_PURPOSE)
+        return ERASED if text is None else text
 
 
 class BusReports:

@@ -134,15 +134,28 @@ async def mailer(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
-    """Do what has to be done from time to time: forget old idempotency keys."""
+    """Forget old idempotency keys from time to time, and erase whoever is to be erased."""
+    from projections.catalogue import VIEWS  # noqa: PLC0415 - only this process
+    from projections.erasures import ERASURES  # noqa: PLC0415 - the same
+    from projections.news import ViewNews  # noqa: PLC0415 - the same
+    from projections.reading import Reader  # noqa: PLC0415 - the same
+    from workers.eraser import Eraser  # noqa: PLC0415 - the same
 
-    async def work() -> None:
+    async def forget() -> None:
         while not stop.is_set():
             await core.store.forget_old_answers()
             await pause(stop, 3600)
 
-    async with open_core(settings, connections_max=2) as core:
-        await run_alone(core, "scheduler", stop, work)
+    async def erase() -> None:
+        reader = Reader(core.pool, core.conninfo, VIEWS)
+        news = ViewNews(core.conninfo, {ERASURES.name})
+        try:
+            await Eraser(core.bus(), core.vault, reader, news).run()
+        finally:
+            await news.close()
+
+    async with open_core(settings, connections_max=4) as core:
+        await run_alone(core, "scheduler", stop, lambda: end_on(stop, forget(), erase()))
 
 
 PROCESSES: dict[str, Process] = {

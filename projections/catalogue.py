@@ -5,6 +5,7 @@ from typing import Any
 from projections.api_keys import API_KEYS, KEY_USAGE
 from projections.audit import AUDIT
 from projections.deployments import DEPLOYMENTS
+from projections.erasures import ERASURES
 from projections.gateway import KEYS, ROUTES
 from projections.identity import SESSIONS, USERS
 from projections.mail import MAILS
@@ -20,6 +21,7 @@ VIEWS: tuple[View[Any], ...] = (
     TEAMS,
     MEMBERS,
     SECOND_FACTORS,
+    ERASURES,
     API_KEYS,
     KEY_USAGE,
     DEPLOYMENTS,

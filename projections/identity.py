@@ -82,6 +82,7 @@ USERS = View(
     key=("id",),
     changes=_user_changes,
     fold=_fold_user,
+    person="id",
 )
 
 
@@ -127,6 +128,7 @@ SESSIONS = View(
     key=("id",),
     changes=_session_changes,
     fold=_fold_session,
+    person="user_id",
     indexes=("user_id, created_at",),
 )
 

@@ -58,6 +58,7 @@ SECOND_FACTORS = View(
     key=("user_id",),
     changes=_changes,
     fold=_fold,
+    person="user_id",
 )
 
 

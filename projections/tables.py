@@ -5,7 +5,7 @@ Each view has *generations*: table `deployments__3` is the third. Queries use th
 one goes on being read and updated, then the name is switched in one transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -248,6 +248,21 @@ async def save(
         reached = max((progress.position for progress in after.values()), default=0)
         changed = [*(key_of(view, row) for row in rows), *gone]
         await tell(connection, view, position=reached, changed=changed)
+
+
+async def forget(
+    connection: Connection, view: View[Any], generation: int, people: Collection[str]
+) -> None:
+    """Delete every row that tells about one of these people, in the transaction of `save`."""
+    if not people or view.person is None:
+        return
+    await connection.execute(
+        sql.SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(
+            table_of(view, generation), sql.Identifier(view.person)
+        ),
+        (list(people),),
+    )
+    await tell(connection, view)
 
 
 async def tell(

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from domain.identity.events import UserRegistered
+from domain.identity.events import UserErased, UserRegistered
 from domain.teams.events import (
     InvitationAccepted,
     InvitationCreated,
@@ -63,7 +63,7 @@ class MemberRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _team_changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
-    if isinstance(event, UserRegistered):
+    if isinstance(event, UserRegistered | UserErased):
         return [((event.team_id,), event)]
     return [((recorded.stream_id,), event)] if isinstance(event, _OF_A_TEAM) else []
 
@@ -89,7 +89,7 @@ def _fold_team(row: TeamRow | None, event: object, recorded: RecordedEvent) -> T
                 updated_at=at,
                 version=recorded.version,
             )
-        case TeamDeleted():
+        case TeamDeleted() | UserErased():
             return None
         case TeamRenamed() if row is not None:
             row = msgspec.structs.replace(row, name=event.name)
@@ -151,6 +151,7 @@ MEMBERS = View(
     key=("team_id", "user_id"),
     changes=_member_changes,
     fold=_fold_member,
+    person="user_id",
     indexes=("user_id, team_id",),
 )
 
@@ -210,6 +211,17 @@ async def list_teams(
         listing=TEAM_LISTING,
         window=window,
     )
+
+
+async def shared_teams_of(reader: Reader, user_id: str) -> Sequence[str]:
+    """Return the ids of the teams a person is in, but for the personal one."""
+    found = await reader.rows(
+        MemberRow,
+        "SELECT m.* FROM views.members AS m JOIN views.teams AS t ON t.id = m.team_id"
+        " WHERE m.user_id = %s AND NOT t.personal ORDER BY m.team_id",
+        user_id,
+    )
+    return [row.team_id for row in found]
 
 
 async def list_members(reader: Reader, window: Window, *, team_id: str) -> Page[NamedMember]:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from domain.identity.events import UserErased
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
 
@@ -45,6 +46,8 @@ class View(Generic[Row]):
     """Each change makes a new row, so no row has to be read before."""
     reads_raw: bool = False
     """The view looks at the record itself: events are not decoded for it, readable or not."""
+    person: str | None = None
+    """The column with the id of the person whom a row tells about: with their erasure it goes."""
 
     @property
     def columns(self) -> dict[str, str]:
@@ -55,8 +58,21 @@ class View(Generic[Row]):
     @property
     def fingerprint(self) -> str:
         """Changes when the table has to be rebuilt."""
-        shape = repr((self.version, self.columns, self.key, self.indexes))
+        shape = repr((self.version, self.columns, self.key, self.indexes, self.person))
         return hashlib.sha256(shape.encode()).hexdigest()[:16]
+
+
+class Forget(msgspec.Struct, frozen=True):
+    """What an erasure means for a view with rows about people: all of this person's go."""
+
+    user_id: str
+
+
+def forgotten_by(view: View[Any], event: object) -> Forget | None:
+    """Return who has to be forgotten, if the event says so and the view knows people."""
+    if view.person is not None and isinstance(event, UserErased):
+        return Forget(event.user_id)
+    return None
 
 
 _SQL_TYPES: dict[object, str] = {

@@ -24,7 +24,7 @@ from infrastructure.event_store import EventReader, RecordedEvent
 from infrastructure.stream import Batch, Progress, Stream, Topic
 from projections import tables
 from projections.tables import Connection, Fenced
-from projections.view import Change, Key, View
+from projections.view import Change, Forget, Key, View, forgotten_by
 
 BATCH_SIZE_MAX = {Topic.EVENTS: 1000, Topic.REQUESTS: 256}
 """Events per batch; a request frame unpacks to as much as a MiB, so there are fewer of them."""
@@ -75,6 +75,8 @@ class Folded(msgspec.Struct, frozen=True):
     rows: dict[Key, Any]
     """Row after the batch, None where it is gone."""
     parked: Parked
+    forgotten: set[str]
+    """People whose rows go, before the others are written."""
 
 
 class ProjectionRunner:
@@ -245,7 +247,8 @@ class ProjectionRunner:
                 try:
                     found = await self._fold_and_save(connection, alone, stopped)
                 except REFUSED as error:
-                    found = [(event, str(error))]
+                    # The rest of the error may repeat a value, and so tell about a person.
+                    found = [(event, error.diag.message_primary or type(error).__name__)]
                     await self._park(connection, step.generation, found)
                 parked += found
                 stopped.update(event.stream_id for event, _ in found)
@@ -275,6 +278,7 @@ class ProjectionRunner:
         async with connection.transaction():
             folded = await self._fold(connection, step, meanings, stopped)
             await self._park(connection, step.generation, folded.parked)
+            await tables.forget(connection, self._view, step.generation, folded.forgotten)
             await tables.save(
                 connection,
                 self._view,
@@ -291,7 +295,7 @@ class ProjectionRunner:
         self,
         connection: Connection,
         step: Step,
-        meanings: Sequence[Sequence[Change] | Exception],
+        meanings: Sequence[Sequence[Change] | Forget | Exception],
         stopped: set[str],
     ) -> Folded:
         keys = {key for meaning in meanings if isinstance(meaning, Sequence) for key, _ in meaning}
@@ -300,10 +304,18 @@ class ProjectionRunner:
         }
         touched: dict[Key, Any] = {}
         parked: Parked = []
+        forgotten: set[str] = set()
         stopped = {*stopped}
         for event, meaning in zip(step.events, meanings, strict=True):
+            if isinstance(meaning, Forget):
+                forgotten.add(meaning.user_id)
+                gone = dict.fromkeys(self._rows_about(meaning.user_id, rows))
+                rows.update(gone)
+                touched.update(gone)
             if event.stream_id in stopped:
                 parked.append((event, "an earlier event of this stream is parked"))
+                continue
+            if isinstance(meaning, Forget):
                 continue
             try:
                 if isinstance(meaning, Exception):
@@ -317,13 +329,19 @@ class ProjectionRunner:
                 continue
             rows.update(after)
             touched.update(after)
-        return Folded(touched, parked)
+        return Folded(touched, parked, forgotten)
 
-    def _changes(self, event: RecordedEvent, content: object) -> Sequence[Change] | Exception:
+    def _rows_about(self, user_id: str, rows: Mapping[Key, Any]) -> list[Key]:
+        person = self._view.person or ""
+        return [key for key, row in rows.items() if getattr(row, person, None) == user_id]
+
+    def _changes(
+        self, event: RecordedEvent, content: object
+    ) -> Sequence[Change] | Forget | Exception:
         if isinstance(content, Exception):
             return content
         try:
-            return self._view.changes(content, event)
+            return forgotten_by(self._view, content) or self._view.changes(content, event)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's fault
             return error
 

@@ -1,5 +1,11 @@
 """People: joining, signing in and out, and who one is."""
 
-from api.identity import accounts, second_factors, sessions
+from api.identity import accounts, erasure, second_factors, sessions
 
-ROUTERS = (accounts.router, sessions.router, sessions.token_router, second_factors.router)
+ROUTERS = (
+    accounts.router,
+    sessions.router,
+    sessions.token_router,
+    second_factors.router,
+    erasure.router,
+)

@@ -1,7 +1,8 @@
 """Commands about people: join, sign in, stay signed in, sign out."""
 
 from commands.bus import Handlers
-from commands.identity import registration, second_factors, sessions
+from commands.identity import erasure, registration, second_factors, sessions
+from commands.identity.erasure import ConfirmKeyDestroyed, EraseUser, FinishErasure
 from commands.identity.proofs import WrongCredentials
 from commands.identity.registration import (
     EmailTaken,
@@ -16,12 +17,20 @@ from commands.identity.sessions import (
     SignIn,
 )
 
-HANDLERS: Handlers = {**registration.HANDLERS, **sessions.HANDLERS, **second_factors.HANDLERS}
+HANDLERS: Handlers = {
+    **registration.HANDLERS,
+    **sessions.HANDLERS,
+    **second_factors.HANDLERS,
+    **erasure.HANDLERS,
+}
 
 __all__ = [
     "HANDLERS",
+    "ConfirmKeyDestroyed",
     "EmailTaken",
     "EndSession",
+    "EraseUser",
+    "FinishErasure",
     "RefreshSession",
     "RegisterUser",
     "Registered",

@@ -8,4 +8,7 @@ A *second factor* is what one has besides the password: an app that makes *codes
 *recovery codes* for the day it is lost. A *passkey* signs in by itself: it is a thing one has and
 asks for something that only its owner is or knows. Who *steps up* proves again, inside a session,
 to be there still.
+
+*Erasure* makes a person unknown: the account is gone at once, then the person's key is destroyed,
+then what the personal team had ends.
 """

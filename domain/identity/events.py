@@ -147,3 +147,26 @@ class PasskeyRemoved(Event, frozen=True, kw_only=True):
 
     user_id: str
     passkey_id: str
+
+
+class UserErased(Event, frozen=True, kw_only=True):
+    """The person is unknown from now on: no name, no address, nobody signs in.
+
+    What was sealed with the person's key becomes unreadable a moment later.
+    """
+
+    user_id: str
+    team_id: str
+    """The personal team, whose things end with it."""
+
+
+class UserKeyDestroyed(Event, frozen=True, kw_only=True):
+    """Nothing personal of an erased user can be read any more, wherever a copy of it is."""
+
+    user_id: str
+
+
+class ErasureFinished(Event, frozen=True, kw_only=True):
+    """The keys of the personal team are shut out, its deployments gone, its secrets unreadable."""
+
+    user_id: str

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from domain.identity.events import UserRegistered
+from domain.identity.events import UserErased, UserRegistered
 from domain.kernel.aggregates import Aggregate
 from domain.kernel.events import Event
 
@@ -16,6 +16,10 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     password_hash: str
 
+    def erase(self) -> list[Event]:
+        """Make the person unknown."""
+        return [UserErased(user_id=self.user_id, team_id=self.team_id)]
+
 
 def evolve(state: User | None, event: Event) -> User | None:
     """Remember what happened to the account."""
@@ -28,6 +32,8 @@ def evolve(state: User | None, event: Event) -> User | None:
                 email=event.email,
                 password_hash=event.password_hash,
             )
+        case UserErased():
+            return None
     return state
 
 

@@ -108,6 +108,13 @@ TABLE = [
     ),
     Row(method="GET", path="/v1/user/profile", person=True),
     Row(
+        method="DELETE",
+        path="/v1/user",
+        person=True,
+        body={"password": "not the password"},
+        wrong={"password": ""},
+    ),
+    Row(
         method="POST",
         path="/v1/teams",
         person=True,

@@ -19,7 +19,7 @@ from commands.deployments import (
     StartDeployment,
     StopDeployment,
 )
-from commands.identity import SignIn
+from commands.identity import EraseUser, SignIn
 from commands.identity.second_factors import ConfirmTotp, PrepareTotp
 from commands.mail import MarkMailFailed
 from commands.work import NOBODY, Actor
@@ -43,6 +43,7 @@ async def test_after_a_random_history_every_view_equals_its_replay(
     story = Story(installation, chance, people, gateways)
     installation.start_views()
     await story.secure(people[0])
+    await story.come_and_go()
     for _ in range(300):
         await story.step()
     live = {view.name: await digest(installation, view) for view in VIEWS}
@@ -102,8 +103,10 @@ class Story:
 
     async def _make(self) -> None:
         person = self._chance.choice(self._people)
-        number = self._chance.randrange(12)
-        if number < 5:
+        number = self._chance.randrange(13)
+        if number == 12:
+            await self.come_and_go()
+        elif number < 5:
             created = await self._installation.create_key(person, name=f"key {number}")
             self._keys.append((person, created.key_id))
         elif number < 10:
@@ -115,6 +118,13 @@ class Story:
             otp = self._recovery_codes.pop() if self._recovery_codes else None
             command = SignIn(email=person.email, password=PASSWORD, otp=otp)
             await self._installation.dispatch(command, Context(actor=NOBODY))
+
+    async def come_and_go(self) -> None:
+        """Let somebody join, sign in and be erased."""
+        guest = await self._installation.register(f"guest{self._chance.randrange(10**6)}")
+        command = SignIn(email=guest.email, password=PASSWORD)
+        await self._installation.dispatch(command, Context(actor=NOBODY))
+        await self._installation.dispatch(EraseUser(password=PASSWORD), guest.context)
 
     async def _change(self) -> None:
         if self._keys and self._chance.random() < 0.3:

@@ -1,0 +1,171 @@
+"""Once an account is gone, all that was the person's alone ends, whatever happens meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from commands.api_keys import RevokeApiKey
+from commands.bus import Bus, Command, Context, Receipt
+from commands.deployments import DeleteDeployment, ReportReplicas
+from commands.identity import ConfirmKeyDestroyed, EraseUser, FinishErasure
+from commands.work import Actor
+from infrastructure.ending import end
+from infrastructure.sealing import opened
+from projections.catalogue import VIEWS
+from projections.erasures import ERASURES
+from projections.news import ViewNews
+from projections.reading import Reader
+from tests.wiring import PASSWORD, Installation, Person
+from workers import eraser as module
+from workers.eraser import Eraser
+
+PROVISIONER = Context(actor=Actor(id="provisioner"))
+
+
+class Interrupted(Exception):
+    """What a kill is to a process."""
+
+
+class Doomed(Bus):
+    """A bus whose process dies at one command: before it, or just after it took effect."""
+
+    def __init__(self, bus: Bus, at: type[Command], *, after: bool) -> None:
+        self._bus, self._at, self._after = bus, at, after
+
+    async def dispatch(self, command: Command, context: Context) -> Receipt:
+        if isinstance(command, self._at) and not self._after:
+            raise Interrupted
+        receipt = await self._bus.dispatch(command, context)
+        if isinstance(command, self._at):
+            raise Interrupted
+        return receipt
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 1.0)
+
+
+@asynccontextmanager
+async def erasing(
+    installation: Installation, bus: Bus | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Run an eraser as a process just started would."""
+    reader = Reader(installation.pool, installation.conninfo, VIEWS)
+    news = ViewNews(installation.conninfo, {ERASURES.name})
+    worker = Eraser(bus or installation.another_bus(), installation.another_vault(), reader, news)
+    task = asyncio.create_task(worker.run())
+    try:
+        yield task
+    finally:
+        await end(task)
+        await news.close()
+
+
+async def until_gone(installation: Installation, person: Person) -> None:
+    finished = (
+        "EXISTS (SELECT FROM views.erasures WHERE erased_id = %s AND finished_at IS NOT NULL)"
+    )
+    await installation.until(finished, person.user_id)
+
+
+async def until_deleting(installation: Installation, deployment_id: str) -> None:
+    deleting = "EXISTS (SELECT FROM views.deployments WHERE id = %s AND status = 'deleting')"
+    await installation.until(deleting, deployment_id)
+    await installation.dispatch(
+        ReportReplicas(deployment_id=deployment_id, replicas=()), PROVISIONER
+    )
+
+
+async def test_keys_deployments_and_secrets_of_the_personal_team_end_and_nobody_elses(
+    installation: Installation,
+) -> None:
+    installation.start_views()
+    anna, bert = await installation.register("anna"), await installation.register("bert")
+    keys = [(await installation.create_key(person)).key_id for person in (anna, anna, bert)]
+    apps = [
+        (await installation.deploy(person, app, environment={"TOKEN": "hush"})).deployment_id
+        for person, app in ((anna, "one"), (bert, "two"))
+    ]
+    secret = installation.vault.seal("hush", subject=anna.team_id, purpose="p")
+    await installation.dispatch(EraseUser(password=PASSWORD), anna.context)
+    async with erasing(installation):
+        await until_deleting(installation, apps[0])
+        await until_gone(installation, anna)
+    revoked = await installation.query("SELECT id FROM views.api_keys WHERE revoked_at IS NOT NULL")
+    assert {row["id"] for row in revoked} == set(keys[:2])
+    assert [row["id"] for row in await installation.query("SELECT id FROM views.deployments")] == [
+        apps[1]
+    ]
+    left = await installation.query("SELECT subject FROM subject_keys ORDER BY subject")
+    assert {row["subject"] for row in left} == {bert.user_id, bert.team_id}
+    vault = installation.another_vault()
+    await vault.load([anna.team_id])
+    assert opened(vault, secret, purpose="p") is None
+
+
+async def test_the_persons_key_does_not_wait_for_what_takes_long_to_end(
+    installation: Installation,
+) -> None:
+    installation.start_views()
+    anna = await installation.register("anna")
+    app = (await installation.deploy(anna)).deployment_id
+    await installation.dispatch(EraseUser(password=PASSWORD), anna.context)
+    async with erasing(installation):
+        destroyed = "EXISTS (SELECT FROM views.erasures WHERE key_destroyed_at IS NOT NULL)"
+        await installation.until(destroyed)
+        [row] = await installation.query("SELECT finished_at FROM views.erasures")
+        assert row["finished_at"] is None
+        left = await installation.query("SELECT subject FROM subject_keys")
+        assert [row["subject"] for row in left] == [anna.team_id]
+        await until_deleting(installation, app)
+        await until_gone(installation, anna)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", [ConfirmKeyDestroyed, RevokeApiKey, DeleteDeployment, FinishErasure])
+async def test_killed_at_any_step_the_next_one_goes_on(
+    installation: Installation, at: type[Command], *, after: bool
+) -> None:
+    installation.start_views()
+    anna = await installation.register("anna")
+    await installation.create_key(anna)
+    app = (await installation.deploy(anna)).deployment_id
+    await installation.dispatch(EraseUser(password=PASSWORD), anna.context)
+    async with erasing(installation, Doomed(installation.another_bus(), at, after=after)) as first:
+        if at is FinishErasure:
+            await until_deleting(installation, app)
+        async with asyncio.timeout(30):
+            await asyncio.wait([first])
+        assert isinstance(first.exception(), Interrupted)
+    async with erasing(installation), erasing(installation):  # and two at once do no harm
+        if at is not FinishErasure:
+            await until_deleting(installation, app)
+        await until_gone(installation, anna)
+    topics = [event.topic for event in await installation.store.read_stream(anna.user_id)]
+    assert len(topics) == len(set(topics)) == 4
+    assert await installation.query("SELECT FROM subject_keys") == []
+
+
+async def test_a_key_that_a_backup_brought_back_is_destroyed_again(
+    installation: Installation,
+) -> None:
+    installation.start_views()
+    anna, bert = await installation.register("anna"), await installation.register("bert")
+    backup = await installation.query("SELECT subject, wrapped FROM subject_keys")
+    await installation.dispatch(EraseUser(password=PASSWORD), anna.context)
+    async with erasing(installation):
+        await until_gone(installation, anna)
+    for row in backup:
+        await installation.as_admin(
+            "INSERT INTO subject_keys (subject, wrapped) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            row["subject"],
+            row["wrapped"],
+        )
+    async with erasing(installation):
+        await installation.until("(SELECT count(*) FROM subject_keys) = 2")
+    left = await installation.query("SELECT subject FROM subject_keys")
+    assert {row["subject"] for row in left} == {bert.user_id, bert.team_id}
