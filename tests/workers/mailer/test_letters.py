@@ -30,6 +30,8 @@ HOSTILE = (
     "Zoë Łukasz 北京 🎉",
 )
 
+PLAIN_LEAK = {"username": "anna", "name": "till", "prefix": "tp_live_000000000000"}
+
 
 def mail(template: str, value: str = "a value", **changes: object) -> PendingMail:
     known = Template(template)
@@ -149,6 +151,21 @@ def test_every_change_of_the_second_factor_has_its_words(letters: Letters) -> No
         for change in (*changes, "passkey_removed")
     }
     assert len(told) == 7
+
+
+def test_every_outcome_of_a_leak_has_its_words(letters: Letters) -> None:
+    told = {
+        outcome: letters.write(
+            mail(Template.KEY_LEAKED, parameters={**PLAIN_LEAK, "outcome": outcome})
+        ).text
+        for outcome in ("revoked", "secret_ended", "still_works")
+    }
+    for outcome, words in (
+        ("revoked", "It was revoked"),
+        ("secret_ended", "The new secret goes on working"),
+        ("still_works", "It still works"),
+    ):
+        assert [each for each, text in told.items() if words in text] == [outcome]
 
 
 def test_what_cannot_be_written_is_told_apart(letters: Letters) -> None:
