@@ -10,6 +10,7 @@ from commands.bus import Bus
 from infrastructure.containers import CatalogueImage
 from infrastructure.counters import Counters
 from infrastructure.event_store import RecordedEvent
+from infrastructure.registries import Registries
 from infrastructure.report_signatures import ReportSignatures
 from infrastructure.sealing import Vault
 from infrastructure.tokens import Tokens
@@ -105,6 +106,7 @@ class Services:
     counters: Counters
     tokens: Tokens
     live: Live
+    registries: Registries
     secret: bytes
     """Signs cursors and hides idempotency keys; the same in every API process."""
     images: Sequence[CatalogueImage]

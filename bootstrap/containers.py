@@ -87,6 +87,14 @@ async def installation_of(settings: Settings) -> str:
     return str(row[0])
 
 
+def pinned(image: str, digest: str | None) -> str:
+    """Return the image's reference with the digest instead of the tag, which may have moved."""
+    if digest is None or "@" in image:
+        return image
+    folder, slash, name = image.rpartition("/")
+    return f"{folder}{slash}{name.partition(':')[0]}@{digest}"
+
+
 class LogDesiredState:
     """What should run: the ids from the view, each deployment's state from the log itself."""
 
@@ -127,7 +135,7 @@ class LogDesiredState:
             deployment_id=state.deployment_id,
             team_id=state.team_id,
             app_name=state.app_name,
-            image=blueprint.image,
+            image=pinned(blueprint.image, blueprint.image_digest),
             port=blueprint.port,
             env={name: self._secret(text) for name, text in blueprint.environment.items()},
             replicas=state.target,

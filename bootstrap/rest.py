@@ -17,6 +17,8 @@ from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
 from infrastructure.counters.redis import RedisCounters
 from infrastructure.ending import end
+from infrastructure.registries import NoRegistries, Registries
+from infrastructure.registries.http import HttpRegistries
 from infrastructure.report_signatures.github import GithubSignatures
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
@@ -36,7 +38,10 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     counters = RedisCounters(settings.parts.redis_url)
     reader = Reader(core.pool, core.conninfo, VIEWS)
     hub = Hub(core.stream(), core.store, core.codec)
-    services = _services(core, reader, counters, clickhouse, hub)
+    registries: Registries = NoRegistries()
+    if settings.containers.registry_check == "on":
+        registries = HttpRegistries(private=settings.containers.private_registries)
+    services = _services(core, reader, counters, clickhouse, hub, registries)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(services),
@@ -65,11 +70,17 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     finally:
         await end(reading, telling)
         await counters.close()
+        await registries.close()
         await clickhouse.close()
 
 
 def _services(
-    core: Core, reader: Reader, counters: RedisCounters, clickhouse: ClickHouseClient, hub: Hub
+    core: Core,
+    reader: Reader,
+    counters: RedisCounters,
+    clickhouse: ClickHouseClient,
+    hub: Hub,
+    registries: Registries,
 ) -> Services:
     settings = core.settings
     analytics = AnalyticsQueries(clickhouse)
@@ -89,6 +100,7 @@ def _services(
         logs=LogQueries(clickhouse),
         counters=counters,
         live=hub,
+        registries=registries,
         tokens=JwtTokens(
             signing_key_pem=settings.secrets.signing_key,
             issuer=settings.api.public_url,

@@ -146,6 +146,15 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip() for part in text.split(","))
+    for host in hosts:
+        name, _, port = host.partition(":")
+        if HOST_NAME.fullmatch(name) is None or (port and not port.isdecimal()):
+            raise ValueError(f"{host!r} is not HOST or HOST:PORT")
+    return hosts
+
+
 def _stream(text: str) -> str:
     if text in {"none", "embedded"}:
         return text
@@ -215,6 +224,7 @@ DOMAIN = Kind("domain name", _domain)
 NAME = Kind("short name", _name)
 FOLDER = Kind("absolute path", _path)
 ORIGINS = Kind("origins, separated by commas", _origins)
+HOSTS = Kind("HOST or HOST:PORT, separated by commas", _hosts)
 STREAM = Kind("none, embedded or HOST:PORT[,...]", _stream)
 PRICE = Kind("decimal number", _price)
 CURRENCY = Kind("currency code", _currency)

@@ -311,6 +311,19 @@ class Containers:
         "20",
         "Replicas that one deployment may ask for.",
     )
+    registry_check: str = setting(
+        "TALLYPORT_REGISTRY_CHECK",
+        kinds.choice("on", "off"),
+        "on",
+        "Ask an image's registry before it is deployed; `off` for images only this engine has.",
+    )
+    private_registries: tuple[str, ...] = setting(
+        "TALLYPORT_PRIVATE_REGISTRIES",
+        kinds.HOSTS,
+        "",
+        "Registries on private networks (host or host:port) that may be asked, without TLS.",
+        otherwise=(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from api.deployments.shapes import (
     Lines,
     LogQuery,
     NewDeployment,
+    RegistryAuthIn,
     Requested,
     Revisions,
     RollBack,
@@ -51,6 +52,7 @@ from commands.deployments import (
     StopDeployment,
     UpdateDeployment,
 )
+from domain.deployments import values
 from domain.deployments.values import HealthCheck, Status
 from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
@@ -95,10 +97,12 @@ async def request(body: NewDeployment, write: Writing) -> Response:
         )
 
     auth = body.registry_auth
+    image_digest = await _digest_of(write, body.image, auth)
     command = RequestDeployment(
         team_id=write.team_id("deployments:write", named=body.team_id),
         app_name=body.app_name,
         image=body.image,
+        image_digest=image_digest,
         port=body.port,
         environment=body.env_vars,
         replicas=body.replicas,
@@ -209,9 +213,13 @@ async def update(deployment_id: DeploymentId, body: Update, write: Writing) -> R
     health_check: HealthCheck | UnsetType | None = UNSET
     if "health_check" in body.model_fields_set:
         health_check = body.health_check.value() if body.health_check is not None else None
+    image_digest = None
+    if body.image is not None:
+        image_digest = await _digest_of(write, body.image, auth)
     command = UpdateDeployment(
         deployment_id=deployment_id,
         image=body.image,
+        image_digest=image_digest,
         port=body.port,
         environment=body.env_vars,
         replicas=body.replicas,
@@ -304,6 +312,19 @@ async def delete(deployment_id: DeploymentId, write: Writing) -> Response:
         return done.response()
     waiting = answer(Message(message="Deployment is being deleted"), status=ACCEPTED)
     return waiting.with_headers(**done.headers).response()
+
+
+async def _digest_of(write: Write, image: str, auth: RegistryAuthIn | None) -> str | None:
+    """Return what the image's tag means now; refuses an image that its registry does not give."""
+    reference = values.image(image)
+    services = write.services
+    if any(known.image == reference.partition(":")[0] for known in services.images):
+        return None
+    return await services.registries.digest_of(
+        reference,
+        username=auth.username if auth is not None else None,
+        password=auth.password if auth is not None else None,
+    )
 
 
 async def _theirs(read: Read, deployment_id: str, scope: str) -> DeploymentRow:

@@ -71,6 +71,7 @@ def labels(installation: str, spec: ReplicaSpec) -> dict[str, str]:
         label("revision"): str(spec.revision),
         label("config_hash"): spec.config_hash,
         label("port"): str(spec.port),
+        label("image"): spec.image,
         label("restarts"): str(spec.restarts),
         label("crashes"): str(spec.crashes),
         label("reason"): spec.reason or "",
@@ -167,7 +168,7 @@ def actual_replica(
         finished_at=None if running else parse_time(details["State"]["FinishedAt"]),
         exit_code=details["State"]["ExitCode"] if state is ReplicaState.EXITED else None,
         out_of_memory=bool(details["State"]["OOMKilled"]),
-        image_digest=details["Image"],
+        image_digest=found.get(label("image"), "").partition("@")[2] or details["Image"],
     )
 
 

@@ -30,6 +30,7 @@ from infrastructure.containers.catalogue import ECHO
 from infrastructure.counters import Counters
 from infrastructure.counters.redis import RedisCounters
 from infrastructure.ending import end
+from infrastructure.registries import NoRegistries
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
@@ -161,6 +162,10 @@ class Api:
         )
         return Api(self.installation, services, self.reader)
 
+    def with_services(self, **services: Any) -> "Api":
+        """Return one with other services."""
+        return Api(self.installation, replace(self.services, **services), self.reader)
+
     async def report(self, deployment_id: str, *phases: ReplicaPhase) -> None:
         """Say, as the provisioner does, what replicas there are."""
         replicas = tuple(
@@ -260,6 +265,7 @@ async def api(
         logs=LogQueries(clickhouse),
         counters=counters,
         live=hub,
+        registries=NoRegistries(),
         tokens=JwtTokens(
             signing_key_pem=SIGNING_KEY, issuer="http://api.test", lifetime_seconds=600
         ),

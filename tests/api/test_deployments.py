@@ -6,9 +6,11 @@ import msgspec
 
 from domain.deployments.values import ReplicaPhase
 from infrastructure.clickhouse.client import ClickHouseClient
+from infrastructure.registries.http import HttpRegistries
 from projections.analytics.logs import ClickHouseLogSink
 from tests.api.conftest import Api, held_back
 from tests.api.test_routes import is_problem
+from tests.images.registry import Registry
 
 
 class LogRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -354,3 +356,25 @@ async def test_what_the_view_has_not_heard_of_is_not_taken_for_gone(api: Api) ->
         deployment_id = await anna.deploy()
         answer = await anna.ask("DELETE", f"/v1/deployments/{deployment_id}")
         assert answer.status_code == 202
+
+
+async def test_an_image_that_its_registry_refuses_is_refused_in_its_words(api: Api) -> None:
+    registry = Registry()
+    digest = registry.push("you/api:1", "true")
+    registries = HttpRegistries(private=[registry.host])
+    asking = api.with_services(registries=registries)
+    try:
+        visitor = await asking.join()
+        image = f"{registry.host}/you/api"
+        body = {"appName": "pulled-api", "image": f"{image}:9", "port": 8080}
+        refused = await visitor.post("/v1/deployments", body)
+        assert refused.status_code == 422
+        assert refused.json()["error"]["code"] == "image_refused"
+        assert "404 manifest unknown" in refused.json()["detail"]
+        made = await visitor.post("/v1/deployments", {**body, "image": f"{image}:1"})
+        assert made.status_code == 201
+        revisions = await visitor.get(f"/v1/deployments/{made.json()['id']}/revisions")
+        assert revisions.json()["revisions"][0]["imageDigest"] == digest
+    finally:
+        await registries.close()
+        registry.close()

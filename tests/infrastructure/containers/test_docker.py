@@ -11,12 +11,14 @@ from collections.abc import Callable
 import docker
 import pytest
 
+from bootstrap.containers import pinned
 from infrastructure.containers import EngineUnavailable, ReplicaSpec, ReplicaState, Resources
 from infrastructure.containers.catalogue import ECHO_PROGRAM
 from infrastructure.containers.docker import DockerDriver, docker_problem
 from infrastructure.containers.docker_request import network_name, user_id
 from infrastructure.containers.python_image import build_context
 from tests.images.programs import CRASHES, EATS_MEMORY, NEVER_OPENS, badly_behaved
+from tests.images.registry import Registry
 from tests.infrastructure.containers.test_drivers import until_answering, until_state
 
 Make = Callable[..., ReplicaSpec]
@@ -277,3 +279,22 @@ def _subnet(driver: DockerDriver, team: str) -> ipaddress.IPv4Network:
     api: docker.APIClient = driver._api()
     name = network_name(driver._options.installation, team)
     return ipaddress.IPv4Network(api.inspect_network(name)["IPAM"]["Config"][0]["Subnet"])
+
+
+async def test_a_pinned_image_is_pulled_by_its_digest_though_its_tag_has_moved(
+    docker_driver: DockerDriver, spec: Make
+) -> None:
+    registry = Registry()
+    try:
+        digest = registry.push("you/api:1", "echo first; sleep 600")
+        image = pinned(f"{registry.host}/you/api:1", digest)
+        registry.push("you/api:1", "echo second; sleep 600")
+        await docker_driver.start(spec(image=image))
+        [replica] = await docker_driver.list_replicas()
+        async with asyncio.timeout(20):
+            while not (lines := await docker_driver.tail(replica, lines=5)):  # noqa: ASYNC110 - asked
+                await asyncio.sleep(0.05)
+        assert lines == ["first"]
+        assert replica.image_digest == digest
+    finally:
+        registry.close()
