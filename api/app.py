@@ -9,7 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api import analytics, api_keys, audit, health, identity, images, leaks, pages, teams, usage
+from api import (
+    analytics,
+    api_keys,
+    audit,
+    health,
+    identity,
+    images,
+    invitations,
+    leaks,
+    pages,
+    teams,
+    usage,
+)
 from api.callers import Doorkeeper
 from api.deployments import routes as deployments
 from api.envelope import Envelope
@@ -24,6 +36,7 @@ METHOD_NOT_ALLOWED = 405
 ROUTERS = (
     *identity.ROUTERS,
     teams.router,
+    invitations.router,
     api_keys.router,
     leaks.router,
     deployments.router,

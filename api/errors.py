@@ -115,6 +115,7 @@ STATUS_BY_CODE = {
     "key_revoked": 409,
     "key_expired": 409,
     "team_not_empty": 409,
+    "invitation_over": 410,
     "otp_required": 401,
     "otp_wrong": 401,
     "passkey_refused": 401,

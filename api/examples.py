@@ -20,6 +20,9 @@ EXAMPLES: Mapping[str, object] = {
     "accessToken": "eyJhbGciOiJFZERTQSJ9.e30.c2ln",
     "otp": "492039",
     "teamId": "org-0a1b2c3d4e",
+    "teamName": "Acme",
+    "invitedBy": "anna",
+    "userId": "usr-0a1b2c3d4e",
     "actor": "usr-0a1b2c3d4e",
     "address": "203.0.113.7",
     # keys

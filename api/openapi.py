@@ -45,7 +45,7 @@ MEANINGS = {
     403: "Not allowed to this caller.",
     404: "There is no such resource, or it is not yours to see.",
     409: "A unique value belongs to something else.",
-    410: "It is erased.",
+    410: "It was there, and is over or erased.",
     412: "It was changed since it was read.",
     413: "The body is too large.",
     415: "The body is not JSON.",

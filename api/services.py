@@ -10,6 +10,7 @@ from commands.bus import Bus
 from infrastructure.containers import CatalogueImage
 from infrastructure.counters import Counters
 from infrastructure.event_store import RecordedEvent
+from infrastructure.link_tokens import LinkTokens
 from infrastructure.registries import Registries
 from infrastructure.report_signatures import ReportSignatures
 from infrastructure.sealing import Vault
@@ -100,6 +101,7 @@ class Services:
     log: Log
     decoder: EventDecoder
     vault: Vault
+    links: LinkTokens
     views: Reader
     analytics: AnalyticsQueries
     logs: LogQueries

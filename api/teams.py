@@ -170,7 +170,7 @@ async def get(team_id: TeamId, read: Reading) -> Response:
 @router.patch("/{team_id}", response_model=TeamRenamed, responses=CHANGING)
 async def rename(team_id: TeamId, body: NewTeam, write: Writing) -> Response:
     """Call a team something else."""
-    _must_be_an_id(team_id, "org")
+    must_be_an_id(team_id, "org")
 
     def made(team: ChangedTeam) -> Answer:
         return answer(TeamRenamed(id=team.team_id, name=team.name, updated_at=team.at))
@@ -220,7 +220,7 @@ async def members(
 @router.patch("/{team_id}/members/{user_id}", response_model=MemberRole, responses=CHANGING)
 async def change_role(team_id: TeamId, user_id: UserId, body: NewRole, write: Writing) -> Response:
     """Change what a member is; oneself only downwards."""
-    _must_be_an_id(team_id, "org")
+    must_be_an_id(team_id, "org")
     member_id = _member_id(user_id, write)
     done = await write.run(
         ChangeMemberRole(team_id=team_id, user_id=member_id, role=body.role),
@@ -233,7 +233,7 @@ async def change_role(team_id: TeamId, user_id: UserId, body: NewRole, write: Wr
 @router.delete("/{team_id}/members/{user_id}", response_model=Message, responses=CHANGING)
 async def remove(team_id: TeamId, user_id: UserId, write: Writing) -> Response:
     """Put a member out; `me`, or one's own id: leave. Effective within a second."""
-    _must_be_an_id(team_id, "org")
+    must_be_an_id(team_id, "org")
     member_id = _member_id(user_id, write)
     own = member_id == write.caller.actor.user_id
     done = await write.run(
@@ -259,11 +259,12 @@ async def at_once(write: Write, done: Answer, user_id: str) -> Response:
 def _member_id(user_id: str, write: Write) -> str:
     if user_id == ME:
         return write.must_be_a_person()
-    _must_be_an_id(user_id, "usr")
+    must_be_an_id(user_id, "usr")
     return user_id
 
 
-def _must_be_an_id(text: str, prefix: str) -> None:
+def must_be_an_id(text: str, prefix: str) -> None:
+    """Refuse, as missing, what has not even the form of an id."""
     if not is_id(text, prefix):
         raise NotFound
 

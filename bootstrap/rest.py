@@ -95,6 +95,7 @@ def _services(
         log=core.store,
         decoder=core.codec,
         vault=core.vault,
+        links=core.links(),
         views=reader,
         analytics=analytics,
         logs=LogQueries(clickhouse),

@@ -1,22 +1,28 @@
-"""Found a team, change it, and who is in it.
+"""Found a team, change it, and who is in it: by invitation.
 
 Who may do what is asked of the team's own state, not of the caller's grants: those come from a view
 and may be a moment old.
 """
 
-from datetime import datetime
+import secrets
+from datetime import datetime, timedelta
 
 import msgspec
 
 from commands.bus import Command, Handlers
+from commands.mail import request_mail
 from commands.work import Loaded, Work
+from domain.identity.user import USER
+from domain.identity.values import email_identity
 from domain.kernel.errors import AlreadyTaken, NotAllowed, NotFound
 from domain.kernel.lookalikes import skeleton
-from domain.teams.events import MemberAdded, TeamCreated
-from domain.teams.team import TEAM, PersonalTeam, Team
-from domain.teams.values import Role, team_name
+from domain.mail.values import Link, LinkPurpose, Template
+from domain.teams.events import InvitationCreated, MemberAdded, TeamCreated
+from domain.teams.team import TEAM, Invitation, InvitationForAnother, PersonalTeam, Team
+from domain.teams.values import INVITATION_LIFETIME, Role, team_name
 
 NAME_SCOPE = "team_name"
+ADDRESS_PURPOSE = "invitation address"
 
 
 class TeamNameTaken(AlreadyTaken):
@@ -59,12 +65,52 @@ class RemoveMember(Command, frozen=True, kw_only=True):
     user_id: str
 
 
+class InviteMember(Command, frozen=True, kw_only=True):
+    """Ask somebody, by mail, to join."""
+
+    team_id: str
+    address: str
+    role: Role
+    lifetime: timedelta = INVITATION_LIFETIME
+
+
+class RevokeInvitation(Command, frozen=True, kw_only=True):
+    """Take an invitation back."""
+
+    team_id: str
+    invitation_id: str
+
+
+class AcceptInvitation(Command, frozen=True, kw_only=True):
+    """Join the team that sent this link."""
+
+    token: str
+
+
 class ChangedTeam(msgspec.Struct, frozen=True):
     """The team after the command."""
 
     team_id: str
     name: str
     at: datetime
+
+
+class Invited(msgspec.Struct, frozen=True):
+    """The new invitation. The link is in the mail, and nowhere else."""
+
+    invitation_id: str
+    inviter: str
+    """Their username."""
+    expires_at: datetime
+    at: datetime
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """The team one belongs to from now on."""
+
+    team_id: str
+    name: str
+    role: Role
 
 
 async def create_team(command: CreateTeam, work: Work) -> ChangedTeam:
@@ -120,12 +166,82 @@ async def remove_member(command: RemoveMember, work: Work) -> None:
         work.record(team, team.present.remove(command.user_id, by=by))
 
 
+async def invite_member(command: InviteMember, work: Work) -> Invited:
+    """Record the invitation together with the wish for its mail."""
+    inviter = a_person(work)
+    team, by = await their_team(command.team_id, work)
+    wanted = email_identity(command.address)
+    await work.vault.load([command.team_id])
+    invited = InvitationCreated(
+        invitation_id=work.new_id("inv"),
+        address=work.vault.seal(command.address, subject=command.team_id, purpose=ADDRESS_PURPOSE),
+        role=command.role,
+        invited_by=inviter,
+        nonce=secrets.token_urlsafe(16),
+        expires_at=work.now + command.lifetime,
+    )
+    events = team.present.invite(
+        invited,
+        by=by,
+        whom=await work.owner_of("email", wanted),
+        instead_of=[
+            each
+            for each, invitation in team.present.invitations.items()
+            if _address_of(invitation, work) == wanted
+        ],
+        now=work.now,
+    )
+    work.record(team, events)
+    await request_mail(
+        work,
+        template=Template.INVITATION,
+        address=command.address,
+        team_id=command.team_id,
+        parameters={"team": team.present.name, "role": command.role},
+        people={"inviter": inviter},
+        link=Link(
+            purpose=LinkPurpose.INVITATION,
+            subject=command.team_id,
+            nonce=invited.nonce,
+            expires_at=invited.expires_at,
+        ),
+    )
+    username = (await work.load(USER, inviter)).present.username
+    return Invited(invited.invitation_id, username, invited.expires_at, work.now)
+
+
+async def revoke_invitation(command: RevokeInvitation, work: Work) -> None:
+    """Let its link open nothing."""
+    team, by = await their_team(command.team_id, work)
+    work.record(team, team.present.revoke(command.invitation_id, by=by))
+
+
+async def accept_invitation(command: AcceptInvitation, work: Work) -> Joined:
+    """Join, if it was this person's address that was invited."""
+    user_id = a_person(work)
+    link = work.links.read(LinkPurpose.INVITATION, command.token)
+    if link is None:
+        raise NotFound
+    team = await work.load(TEAM, link.subject)
+    state = team.present
+    invitation_id, invitation = state.open_invitation(link.nonce, now=work.now)
+    await work.vault.load([state.team_id])
+    user = (await work.load(USER, user_id)).present
+    if email_identity(user.email) != _address_of(invitation, work):
+        raise InvitationForAnother
+    work.record(team, state.accept(invitation_id, user_id))
+    return Joined(state.team_id, state.name, invitation.role)
+
+
 HANDLERS: Handlers = {
     CreateTeam: create_team,
     RenameTeam: rename_team,
     DeleteTeam: delete_team,
     ChangeMemberRole: change_member_role,
     RemoveMember: remove_member,
+    InviteMember: invite_member,
+    RevokeInvitation: revoke_invitation,
+    AcceptInvitation: accept_invitation,
 }
 
 
@@ -166,3 +282,8 @@ async def owners_of(team_id: str, work: Work) -> tuple[str, ...]:
 
 async def _claim_name(name: str, team_id: str, work: Work) -> None:
     await work.claim(NAME_SCOPE, skeleton(name), owner_id=team_id, taken=TeamNameTaken())
+
+
+def _address_of(invitation: Invitation, work: Work) -> str:
+    """Return by what the invited address is the same as another. The team's key is loaded."""
+    return email_identity(work.vault.open(invitation.address, purpose=ADDRESS_PURPOSE))

@@ -78,6 +78,9 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "teams.MemberRoleChanged@1": teams.MemberRoleChanged,
     "teams.MemberRemoved@1": teams.MemberRemoved,
     "teams.MemberLeft@1": teams.MemberLeft,
+    "teams.InvitationCreated@1": teams.InvitationCreated,
+    "teams.InvitationAccepted@1": teams.InvitationAccepted,
+    "teams.InvitationRevoked@1": teams.InvitationRevoked,
     "metering.RequestsServed@1": metering.RequestsServed,
 }
 

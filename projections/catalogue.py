@@ -11,7 +11,7 @@ from projections.identity import SESSIONS, USERS
 from projections.mail import MAILS
 from projections.revisions import REVISIONS
 from projections.second_factors import SECOND_FACTORS
-from projections.teams import MEMBERS, TEAMS
+from projections.teams import INVITATIONS, MEMBERS, TEAMS
 from projections.usage import REQUEST_TOTALS
 from projections.view import View
 
@@ -20,6 +20,7 @@ VIEWS: tuple[View[Any], ...] = (
     SESSIONS,
     TEAMS,
     MEMBERS,
+    INVITATIONS,
     SECOND_FACTORS,
     ERASURES,
     API_KEYS,

@@ -5,6 +5,7 @@ The personal team is told by `UserRegistered` alone; every other team by its own
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import LiteralString
 
 import msgspec
 
@@ -51,6 +52,19 @@ class TeamRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     version: int
     """How many events it has; the entity tag."""
+
+
+class InvitationRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An open invitation. The address stays sealed."""
+
+    id: str
+    team_id: str
+    address: str
+    role: Role
+    invited_by: str
+    nonce: str
+    created_at: datetime
+    expires_at: datetime
 
 
 class MemberRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +170,41 @@ MEMBERS = View(
 )
 
 
+def _invitation_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
+    if isinstance(event, InvitationCreated | InvitationAccepted | InvitationRevoked):
+        return [((event.invitation_id,), event)]
+    return []
+
+
+def _fold_invitation(
+    _: InvitationRow | None, event: object, recorded: RecordedEvent
+) -> InvitationRow | None:
+    if not isinstance(event, InvitationCreated):
+        return None
+    return InvitationRow(
+        id=event.invitation_id,
+        team_id=recorded.stream_id,
+        address=event.address,
+        role=event.role,
+        invited_by=event.invited_by,
+        nonce=event.nonce,
+        created_at=recorded.recorded_at,
+        expires_at=event.expires_at,
+    )
+
+
+INVITATIONS = View(
+    name="invitations",
+    version=1,
+    topic=Topic.EVENTS,
+    row=InvitationRow,
+    key=("id",),
+    changes=_invitation_changes,
+    fold=_fold_invitation,
+    indexes=("team_id, created_at, id",),
+)
+
+
 class TheirTeam(TeamRow, frozen=True, kw_only=True):
     """A team, and what the asking person is in it."""
 
@@ -166,6 +215,13 @@ class NamedMember(MemberRow, frozen=True, kw_only=True):
     """A member and their name."""
 
     username: str | None
+
+
+class OpenInvitation(InvitationRow, frozen=True, kw_only=True):
+    """An invitation, the team it is to, and who sent it."""
+
+    team_name: str
+    inviter: str | None
 
 
 TEAM_LISTING = Listing(
@@ -179,6 +235,14 @@ MEMBER_LISTING = Listing(
     sort_default="since",
     id_column="user_id",
     kinds=MEMBERS.columns,
+)
+
+
+INVITATION_LISTING = Listing(
+    sorts={"createdAt": "created_at"},
+    sort_default="-createdAt",
+    id_column="id",
+    kinds=INVITATIONS.columns,
 )
 
 
@@ -234,3 +298,27 @@ async def list_members(reader: Reader, window: Window, *, team_id: str) -> Page[
         listing=MEMBER_LISTING,
         window=window,
     )
+
+
+async def list_invitations(reader: Reader, window: Window, *, team_id: str) -> Page[OpenInvitation]:
+    """Return a team's open invitations; those that have expired are among them."""
+    return await reader.page(
+        OpenInvitation,
+        _INVITATIONS + " WHERE i.team_id = %s",
+        team_id,
+        listing=INVITATION_LISTING,
+        window=window,
+    )
+
+
+async def invitation_by_nonce(reader: Reader, *, team_id: str, nonce: str) -> OpenInvitation | None:
+    """Return the open invitation that a link was made for."""
+    return await reader.row(
+        OpenInvitation, _INVITATIONS + " WHERE i.team_id = %s AND i.nonce = %s", team_id, nonce
+    )
+
+
+_INVITATIONS: LiteralString = (
+    "SELECT i.*, t.name AS team_name, u.username AS inviter FROM views.invitations AS i"
+    " JOIN views.teams AS t ON t.id = i.team_id LEFT JOIN views.users AS u ON u.id = i.invited_by"
+)

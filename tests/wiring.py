@@ -21,7 +21,8 @@ from commands.teams import ChangedTeam, CreateTeam
 from commands.work import NOBODY, Actor
 from domain.catalogue import EVENTS, UPCASTERS
 from domain.kernel.events import Event
-from domain.teams.events import MemberAdded
+from domain.mail.values import LinkPurpose
+from domain.teams.events import InvitationCreated, MemberAdded
 from domain.teams.values import SCOPES_OF, Role
 from infrastructure.event_store import ADDRESS_PURPOSE, Metadata, NewEvent
 from infrastructure.event_store.codec import JsonCodec
@@ -170,6 +171,12 @@ class Installation:
         added = MemberAdded(user_id=person.user_id, role=role)
         await self.append(team_id, added, after=versions[team_id])
         person.join(team_id, role)
+
+    async def link_of(self, team_id: str) -> str:
+        """Return the token of the team's newest invitation, as the mail has it; "" without one."""
+        events = await self.codec.decode_all(await self.store.read_stream(team_id))
+        nonces = [event.nonce for event in events if isinstance(event, InvitationCreated)]
+        return self.links.issue(LinkPurpose.INVITATION, team_id, nonces[-1]) if nonces else ""
 
     async def create_key(self, person: Person, **changes: Any) -> CreatedApiKey:
         """Make a key for the person's team."""

@@ -41,7 +41,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     purpose: LinkPurpose
     subject: str
-    """Id of the user or of the invitation."""
+    """Id of the user, or of the team that invites."""
     nonce: str
     expires_at: datetime
 

@@ -24,7 +24,7 @@ from domain.teams.events import (
     TeamDeleted,
     TeamRenamed,
 )
-from domain.teams.values import Role
+from domain.teams.values import InvitationOver, Role
 
 INVITATIONS_MAX = 100
 
@@ -51,10 +51,6 @@ class AlreadyMember(AlreadyTaken):
 
 class TooManyInvitations(RuleViolated):
     """This team has too many open invitations; revoke some first."""
-
-
-class InvitationOver(RuleViolated):
-    """This invitation was used, was revoked or has expired; ask for another one."""
 
 
 class InvitationForAnother(NotAllowed):
@@ -126,14 +122,32 @@ class Team(msgspec.Struct, frozen=True, kw_only=True):
         return [MemberLeft(user_id=user_id)]
 
     def invite(
-        self, invited: InvitationCreated, *, by: Role, instead_of: Collection[str]
+        self,
+        invited: InvitationCreated,
+        *,
+        by: Role,
+        whom: str | None,
+        instead_of: Collection[str],
+        now: datetime,
     ) -> list[Event]:
-        """Ask somebody to join; earlier invitations to the same address are void."""
+        """Ask somebody to join; earlier invitations to the same address are void.
+
+        `whom` is the user with that address, if there is one.
+        """
         _must_manage(by, invited.role)
-        if len(self.invitations) - len(instead_of) >= INVITATIONS_MAX:
+        if whom in self.members:
+            raise AlreadyMember
+        void = {
+            each: "replaced" if each in instead_of else "expired"
+            for each, invitation in self.invitations.items()
+            if each in instead_of or invitation.expires_at <= now
+        }
+        if len(self.invitations) - len(void) >= INVITATIONS_MAX:
             raise TooManyInvitations
-        void = [InvitationRevoked(invitation_id=each, reason="replaced") for each in instead_of]
-        return [*void, invited]
+        return [
+            *(InvitationRevoked(invitation_id=each, reason=why) for each, why in void.items()),
+            invited,
+        ]
 
     def revoke(self, invitation_id: str, *, by: Role) -> list[Event]:
         """Take an invitation back."""

@@ -2,12 +2,14 @@
 
 import unicodedata
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 
 from domain.kernel.errors import RuleViolated
 from domain.kernel.permissions import MANAGES, OWNS, READS, WRITES
 
 NAME_LENGTH_MAX = 80
+INVITATION_LIFETIME = timedelta(hours=72)
 PERSONAL_NAME = "Personal"
 """What every personal team is called: the person's name is theirs, and not in clear in the log."""
 
@@ -32,6 +34,10 @@ SCOPES_OF: Mapping[Role, frozenset[str]] = {
     Role.DEVELOPER: READS | WRITES,
     Role.VIEWER: READS,
 }
+
+
+class InvitationOver(RuleViolated):
+    """This invitation was used, was revoked or has expired; ask for another one."""
 
 
 class InvalidTeamName(RuleViolated):

@@ -112,6 +112,13 @@ class Visitor:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
+    async def invite(self, email: str, team_id: str, role: str = "developer") -> str:
+        """Invite somebody; return the invitation's id."""
+        wish = {"email": email, "role": role}
+        answer = await self.post(f"/v1/teams/{team_id}/invitations", wish)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
     async def with_key(self, *scopes: str, **changes: Any) -> "Visitor":
         """Return a program that has a key of one's team."""
         key = await self.create_key(*scopes, **changes)
@@ -260,6 +267,7 @@ async def api(
         log=installation.store,
         decoder=installation.codec,
         vault=installation.vault,
+        links=installation.links,
         views=reader,
         analytics=AnalyticsQueries(clickhouse),
         logs=LogQueries(clickhouse),

@@ -38,6 +38,8 @@ class Row:
     body: Body | None = None
     wrong: dict[str, Any] = field(default_factory=dict)
     """Fields with values that cannot be accepted."""
+    link: bool = False
+    """Whoever has the link in the path may; nothing in it is a team's id."""
     query: bool = False
     """Has parameters, and refuses those it does not know."""
 
@@ -140,6 +142,21 @@ TABLE = [
         wrong={"role": "king"},
     ),
     Row(method="DELETE", path="/v1/teams/{team_id}/members/{user_id}", scope="team:write"),
+    Row(
+        method="POST",
+        path="/v1/teams/{team_id}/invitations",
+        person=True,
+        body={"email": "carl@example.com"},
+        wrong={"email": "nobody", "role": "king"},
+    ),
+    Row(method="GET", path="/v1/teams/{team_id}/invitations", scope="team:write", query=True),
+    Row(
+        method="DELETE",
+        path="/v1/teams/{team_id}/invitations/{invitation_id}",
+        scope="team:write",
+    ),
+    Row(method="GET", path="/v1/invitations/{token}", open=True, link=True),
+    Row(method="POST", path="/v1/invitations/{token}/accept", person=True, link=True),
     Row(
         method="POST",
         path="/v1/api-keys",
@@ -290,6 +307,13 @@ async def url_of(row: Row, visitor: Visitor) -> str:
         path = path.replace("{team_id}", await visitor.found_team(f"Team {secrets.token_hex(5)}"))
     if "{user_id}" in path:
         path = path.replace("{user_id}", await visitor.api.new_member(path.split("/")[3]))
+    if "{invitation_id}" in path:
+        invited = await visitor.invite("carl@example.com", path.split("/")[3])
+        path = path.replace("{invitation_id}", invited)
+    if "{token}" in path:
+        team_id = await visitor.found_team(f"Team {secrets.token_hex(5)}")
+        await visitor.invite("carl@example.com", team_id)
+        path = path.replace("{token}", await visitor.api.installation.link_of(team_id))
     return path
 
 
@@ -381,7 +405,7 @@ async def test_a_key_with_the_scope_is_let_in(api: Api) -> None:
 async def test_another_teams_thing_and_a_missing_one_look_the_same(api: Api) -> None:
     anna, berta = await api.join("anna"), await api.join("berta")
     for row in TABLE:
-        if "{" not in row.path:
+        if "{" not in row.path or row.link:
             continue
         theirs = await url_of(row, anna)
         prefix = theirs.split("/")[3][:4]

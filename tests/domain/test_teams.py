@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from domain.kernel.errors import NotFound
@@ -24,14 +25,13 @@ from domain.teams.team import (
     INVITATIONS_MAX,
     TEAM,
     AlreadyMember,
-    InvitationOver,
     LastOwner,
     RoleTooLow,
     Team,
     TeamNotEmpty,
     TooManyInvitations,
 )
-from domain.teams.values import SCOPES_OF, InvalidTeamName, Role, team_name
+from domain.teams.values import SCOPES_OF, InvalidTeamName, InvitationOver, Role, team_name
 from tests.scenario import given
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
@@ -168,37 +168,54 @@ def test_admins_remove_others_but_no_owner_and_anybody_leaves() -> None:
     given(TEAM, *team).when(lambda t: t.leave(DORA)).then(MemberLeft(user_id=DORA))
 
 
+def invite(
+    by: Role, team: Team, *, whom: str | None = None, instead_of: tuple[str, ...] = ()
+) -> list[Event]:
+    return team.invite(invited, by=by, whom=whom, instead_of=instead_of, now=NOW)
+
+
 def test_an_invitation_gives_no_role_above_the_inviters_and_replaces_an_earlier_one() -> None:
-    given(TEAM, *team).when(lambda t: t.invite(invited, by=Role.ADMIN, instead_of=())).then(invited)
-    given(TEAM, *team).when(
-        lambda t: t.invite(invited, by=Role.DEVELOPER, instead_of=())
-    ).then_refused(RoleTooLow)
-    given(TEAM, *team, invited).when(
-        lambda t: t.invite(invited, by=Role.ADMIN, instead_of=["inv-0000000001"])
-    ).then(InvitationRevoked(invitation_id="inv-0000000001", reason="replaced"), invited)
-
-
-def test_there_are_only_so_many_open_invitations() -> None:
-    many = TEAM.replay(
-        [
-            *team,
-            *(
-                InvitationCreated(
-                    invitation_id=f"inv-{number:010d}",
-                    address="sealed",
-                    role=Role.VIEWER,
-                    invited_by=ANNA,
-                    nonce=str(number),
-                    expires_at=NOW,
-                )
-                for number in range(INVITATIONS_MAX)
-            ),
-        ]
+    given(TEAM, *team).when(partial(invite, Role.ADMIN)).then(invited)
+    given(TEAM, *team).when(partial(invite, Role.DEVELOPER)).then_refused(RoleTooLow)
+    again = partial(invite, Role.ADMIN, instead_of=("inv-0000000001",))
+    given(TEAM, *team, invited).when(again).then(
+        InvitationRevoked(invitation_id="inv-0000000001", reason="replaced"), invited
     )
-    assert many is not None
-    with pytest.raises(TooManyInvitations):
-        many.invite(invited, by=Role.OWNER, instead_of=())
-    assert many.invite(invited, by=Role.OWNER, instead_of=["inv-0000000000"])
+    owner = msgspec.structs.replace(invited, role=Role.OWNER)
+    for by, allowed in ((Role.ADMIN, False), (Role.OWNER, True)):
+        asked = given(TEAM, *team).when(
+            lambda t, by=by: t.invite(owner, by=by, whom=None, instead_of=(), now=NOW)  # type: ignore[misc]
+        )
+        if allowed:
+            asked.then(owner)
+        else:
+            asked.then_refused(RoleTooLow)
+
+
+def test_a_member_is_not_invited_but_only_who_may_invite_learns_that() -> None:
+    given(TEAM, *team).when(partial(invite, Role.ADMIN, whom=CARL)).then_refused(AlreadyMember)
+    given(TEAM, *team).when(partial(invite, Role.VIEWER, whom=CARL)).then_refused(RoleTooLow)
+    given(TEAM, *team).when(partial(invite, Role.ADMIN, whom=EMIL)).then(invited)
+
+
+def test_there_are_only_so_many_open_invitations_and_expired_ones_do_not_count() -> None:
+    def full(expires_at: datetime) -> list[Event]:
+        return [
+            msgspec.structs.replace(
+                invited, invitation_id=f"inv-{number:010d}", expires_at=expires_at
+            )
+            for number in range(INVITATIONS_MAX)
+        ]
+
+    past = (*team, *full(invited.expires_at))
+    given(TEAM, *past).when(partial(invite, Role.OWNER)).then_refused(TooManyInvitations)
+    replaced = given(TEAM, *past).when(partial(invite, Role.OWNER, instead_of=("inv-0000000000",)))
+    assert len(replaced.events) == 2
+    after = given(TEAM, *team, *full(NOW)).when(partial(invite, Role.OWNER))
+    assert len(after.events) == INVITATIONS_MAX + 1
+    state = TEAM.replay(after.events, after.state)
+    assert state is not None
+    assert list(state.invitations) == ["inv-0000000001"]
 
 
 def test_an_invitation_is_accepted_once() -> None:

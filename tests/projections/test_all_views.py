@@ -22,10 +22,18 @@ from commands.deployments import (
 from commands.identity import EraseUser, SignIn
 from commands.identity.second_factors import ConfirmTotp, PrepareTotp
 from commands.mail import MarkMailFailed
+from commands.teams import (
+    AcceptInvitation,
+    ChangeMemberRole,
+    InviteMember,
+    RemoveMember,
+    RenameTeam,
+)
 from commands.work import NOBODY, Actor
 from domain.deployments.values import ReplicaPhase, ReplicaReport
 from domain.kernel.errors import DomainError
 from domain.mail.events import MailRequested
+from domain.teams.values import Role
 from projections.catalogue import VIEWS
 from projections.view import View
 from tests.projections.asking import Gateway, digest, line, rebuild, seeded
@@ -71,6 +79,7 @@ class Story:
         self._gateways = gateways
         self._keys: list[tuple[Person, str]] = []
         self._deployments: list[tuple[Person, str]] = []
+        self._teams: list[str] = []
         self._recovery_codes: list[str] = []
         self._mails: list[str] = []
 
@@ -84,7 +93,7 @@ class Story:
 
     async def step(self) -> None:
         steps = [self._make, self._make, self._change, self._change, self._observe, self._serve]
-        steps.append(self._write)
+        steps += [self._write, self._team_up]
         with contextlib.suppress(DomainError):  # a refusal is part of the story
             await self._chance.choice(steps)()
 
@@ -143,6 +152,24 @@ class Story:
             kinds = [StopDeployment, StartDeployment, DeleteDeployment]
             commands = [scale, scale, *(kind(deployment_id=deployment_id) for kind in kinds)]
             await self._installation.dispatch(self._chance.choice(commands), person.context)
+
+    async def _team_up(self) -> None:
+        person, other = self._chance.sample(self._people, 2)
+        if not self._teams or self._chance.random() < 0.1:
+            self._teams.append(
+                await self._installation.found_team(person, f"Team {len(self._teams)}")
+            )
+        team_id, role = self._chance.choice(self._teams), self._chance.choice(list(Role))
+        commands = [
+            InviteMember(team_id=team_id, address=other.email, role=role),
+            RenameTeam(team_id=team_id, name=f"{role} {len(self._teams)}"),
+            ChangeMemberRole(team_id=team_id, user_id=other.user_id, role=role),
+            RemoveMember(team_id=team_id, user_id=other.user_id),
+        ]
+        await self._installation.dispatch(self._chance.choice(commands), person.context)
+        if self._chance.random() < 0.5:
+            token = await self._installation.link_of(team_id)
+            await self._installation.dispatch(AcceptInvitation(token=token), other.context)
 
     async def _observe(self) -> None:
         if not self._deployments:

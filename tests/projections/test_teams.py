@@ -1,8 +1,17 @@
 """Which teams there are, and who is in them."""
 
-from commands.teams import ChangeMemberRole, DeleteTeam, RemoveMember, RenameTeam
+from commands.teams import (
+    AcceptInvitation,
+    ChangeMemberRole,
+    DeleteTeam,
+    Invited,
+    InviteMember,
+    RemoveMember,
+    RenameTeam,
+    RevokeInvitation,
+)
 from domain.teams.values import PERSONAL_NAME, Role
-from projections.teams import MEMBERS, TEAMS
+from projections.teams import INVITATIONS, MEMBERS, TEAMS
 from tests.projections.asking import digest, rebuild
 from tests.wiring import Installation
 
@@ -46,6 +55,34 @@ async def test_a_team_is_shown_as_its_members_made_it(installation: Installation
     assert roles == {anna.user_id: Role.OWNER, bert.user_id: Role.ADMIN}
     assert not [row for row in await installation.rows(MEMBERS) if row["team_id"] == ajax]
     for view in (TEAMS, MEMBERS):
+        before = await digest(installation, view)
+        await rebuild(installation, view)
+        assert await digest(installation, view) == before
+
+
+async def test_an_invitation_is_shown_until_it_is_answered(installation: Installation) -> None:
+    anna, bert = await installation.register("anna"), await installation.register("bert")
+    team_id = await installation.found_team(anna)
+    for name in ("bert", "carl", "dora"):
+        command = InviteMember(team_id=team_id, address=f"{name}@example.com", role=Role.VIEWER)
+        invited: Invited = (await installation.dispatch(command, anna.context)).result
+        if name == "bert":
+            accept = AcceptInvitation(token=await installation.link_of(team_id))
+            await installation.dispatch(accept, bert.context)
+        if name == "carl":
+            revoke = RevokeInvitation(team_id=team_id, invitation_id=invited.invitation_id)
+            await installation.dispatch(revoke, anna.context)
+    installation.start_views([INVITATIONS, MEMBERS])
+    [row] = await installation.rows(INVITATIONS)
+    assert (row["id"], row["team_id"]) == (invited.invitation_id, team_id)
+    assert "dora" not in str(row)
+    roles = {
+        row["user_id"]: row["role"]
+        for row in await installation.rows(MEMBERS)
+        if row["team_id"] == team_id
+    }
+    assert roles == {anna.user_id: Role.OWNER, bert.user_id: Role.VIEWER}
+    for view in (INVITATIONS, MEMBERS):
         before = await digest(installation, view)
         await rebuild(installation, view)
         assert await digest(installation, view) == before
