@@ -157,6 +157,13 @@ CODES = {
     413: "body_too_large",
     415: "unsupported_media_type",
 }
+_WITHOUT_A_CLASS: Mapping[str, tuple[int, str]] = {
+    "invalid_request": (422, "One or more values cannot be accepted; `details` says which."),
+    "method_not_allowed": (405, "This resource does not know this method; see `Allow`."),
+    "not_acceptable": (406, "There is no form of this that your `Accept` header allows."),
+    "part_unavailable": (503, "A part that this needs is away; try again in a moment."),
+    "internal_error": (500, "Something went wrong on our side; tell us the request's id."),
+}
 RETRY_AFTER_SECONDS = 1
 SERVER_ERROR = 500
 UNAVAILABLE = 503
@@ -234,21 +241,18 @@ def problem_body(problem: Problem, *, request_id: str) -> bytes:
 
 
 def known_problems() -> dict[str, tuple[int, str]]:
-    """Return status and meaning of every code there is."""
-    known = {
-        "invalid_request": (422, "One or more values cannot be accepted; `details` says which."),
-        "method_not_allowed": (405, "This resource does not know this method; see `Allow`."),
-        "part_unavailable": (503, "A part that this needs is away; try again in a moment."),
-        "internal_error": (500, "Something went wrong on our side; tell us the request's id."),
-    }
+    """Return status and meaning of every code that this API can answer with."""
+    statuses = {code: status for code, (status, _) in _WITHOUT_A_CLASS.items()}
+    meanings = {code: {meaning} for code, (_, meaning) in _WITHOUT_A_CLASS.items()}
     kinds = list(DomainError.__subclasses__())
     while kinds:
         kind = kinds.pop()
         kinds += kind.__subclasses__()
-        status = kind.status if issubclass(kind, ApiError) else _status_of(kind())
-        if kind is not ApiError and status != SERVER_ERROR:
-            known[kind().code] = (status, kind().message)
-    return known
+        problem = problem_of(kind())
+        if kind is not ApiError and problem.status != SERVER_ERROR:
+            statuses[problem.code] = problem.status
+            meanings.setdefault(problem.code, set()).add(problem.message)
+    return {code: (statuses[code], " ".join(sorted(texts))) for code, texts in meanings.items()}
 
 
 def _status_of(error: DomainError) -> int:

@@ -1,5 +1,6 @@
 """The documentation as pages, from files of our own: no other host is ever asked."""
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.errors import known_problems
 from api.openapi import document
+from api.problems import Explanation, explain
 from domain.kernel.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -43,18 +45,17 @@ async def redoc() -> Response:
 
 @router.get("/problems")
 async def problems(request: Request) -> Response:
-    """Show every code that an error can have, the gateway's too."""
-    known = _known(request)
-    return _html("Problems", "".join(_row(code, *known[code]) for code in sorted(known)))
+    """Show every code that an error can have, the gateway's included."""
+    return _html("Problems", "".join(_row(known) for known in _known(request).values()))
 
 
 @router.get("/problems/{code}")
-async def problem(code: str, request: Request) -> Response:
-    """Show what one code means."""
-    known = _known(request)
-    if code not in known:
+async def problem(request: Request, code: str) -> Response:
+    """Show what one code means, and what to do."""
+    known = _known(request).get(code)
+    if known is None:
         raise NotFound
-    return _html(code, _row(code, *known[code]))
+    return _html(code, _row(known))
 
 
 @router.get("/static/{name}")
@@ -66,8 +67,12 @@ async def static(name: str) -> Response:
     return Response(path.read_bytes(), media_type=TYPES[path.suffix])
 
 
-def _row(code: str, status: int, meaning: str) -> str:
-    return f"<dt><code>{code}</code> ({status})</dt><dd>{escape(meaning)}</dd>"
+def _row(known: Explanation) -> str:
+    said = "".join(f"<p>{escape(answer.meaning)}</p>" for answer in known.answers)
+    return (
+        f"<dt><code>{known.code}</code> ({known.answers[0].status})</dt>"
+        f"<dd>{said}<p>{escape(known.what_to_do)}</p></dd>"
+    )
 
 
 def _html(title: str, content: str) -> Response:
@@ -86,5 +91,6 @@ def _page(name: str) -> Response:
     )
 
 
-def _known(request: Request) -> dict[str, tuple[int, str]]:
-    return {**request.app.state.services.gateway_problems, **known_problems()}
+def _known(request: Request) -> Mapping[str, Explanation]:
+    gateway = request.app.state.services.gateway_problems
+    return {known.code: known for known in explain(api=known_problems(), gateway=gateway)}

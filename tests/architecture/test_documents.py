@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ IMPORTED_AS = {
 }
 USED_BY_OTHERS = {
     "crc32c": "kafka-python takes it when it is there",
-    "email-validator": "pydantic's EmailStr needs it",
     "uvloop": "uvicorn takes it when it is there",
 }
 
@@ -59,11 +59,23 @@ ARRIVING = {
     "acme",
     "confusable-homoglyphs",
     "dnspython",
-    "jinja2",
     "pyotp",
     "webauthn",
     "websockets",
 }
+
+
+def test_every_error_has_its_page() -> None:
+    # In a process of its own, where no test has made errors for itself.
+    checked = subprocess.run(
+        [sys.executable, "-m", "bootstrap.errors_reference", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_every_dependency_says_what_it_replaces() -> None:
