@@ -76,13 +76,15 @@ def create_app(services: Services) -> FastAPI:
 async def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(_allowed_methods(request))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
         error = HTTPException(METHOD_NOT_ALLOWED, headers=headers)
     return problem_response(error, request_id=request.state.request_id)
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return every method that some route takes at this path."""
-    return [
+    """Return every method that may be sent to this path."""
+    found = [
         method
         for method in METHODS
         if any(
@@ -90,3 +92,4 @@ def _allowed_methods(request: Request) -> list[str]:
             for route in request.app.routes
         )
     ]
+    return [*found, *(["HEAD"] if "GET" in found else []), "OPTIONS"]

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.callers import Caller, Doorkeeper, network_of
 from api.errors import BodyTooLarge, Malformed, problem_response
+from api.origins import PREFLIGHT, Origins
 from api.rates import Rates
 from api.services import Services
 from domain.kernel.errors import DomainError
@@ -27,6 +28,7 @@ CREDENTIAL_IN_QUERY = re.compile(
 )
 SECURITY_HEADERS = [
     (b"cache-control", b"no-store"),
+    (b"vary", b"Authorization, X-API-Key, Origin"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -34,16 +36,6 @@ SECURITY_HEADERS = [
 ]
 POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 TLS_ONLY = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
-ALLOWED_METHODS = b"GET, POST, PUT, PATCH, DELETE"
-ALLOWED_HEADERS = (
-    b"Authorization, X-API-Key, Content-Type, Idempotency-Key, If-Match, If-None-Match,"
-    b" X-Request-Id, X-Tallyport-Min-Position"
-)
-EXPOSED_HEADERS = (
-    b"ETag, Location, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After,"
-    b" X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id,"
-    b" X-Tallyport-Position"
-)
 
 REQUESTS = Counter(
     "tallyport_api_requests_total", "Requests answered", ["method", "route", "status"]
@@ -61,7 +53,7 @@ class Envelope:
         self._doorkeeper = doorkeeper
         self._rates = Rates(services.counters, services.options)
         self._body_limit_bytes = services.options.body_limit_bytes
-        self._origins = frozenset(services.options.cors_origins)
+        self._origins = Origins(services.options.cors_origins)
         self._fixed_headers = SECURITY_HEADERS + ([TLS_ONLY] if services.options.https_only else [])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,9 +67,9 @@ class Envelope:
         state["request_id"] = request_id
         state["address"] = (scope.get("client") or ("unknown", 0))[0]
         extra = [(b"x-request-id", request_id.encode()), *self._fixed_headers]
-        extra += self._cors(headers)
-        outgoing = Outgoing(send, extra)
-        began = time.perf_counter()
+        extra += self._origins.headers(headers)
+        outgoing = Outgoing(send, extra, without_body=scope["method"] == "HEAD")
+        method, began = scope["method"], time.perf_counter()
         with structlog.contextvars.bound_contextvars(correlation_id=request_id):
             try:
                 await self._answer(scope, headers, receive, outgoing)
@@ -89,7 +81,7 @@ class Envelope:
                 response = problem_response(error, request_id=request_id)
                 await response(scope, receive, outgoing)
         route = getattr(scope.get("route"), "path_format", "unknown")
-        REQUESTS.labels(scope["method"], route, outgoing.status).inc()
+        REQUESTS.labels(method, route, outgoing.status).inc()
         SECONDS.labels(route).observe(time.perf_counter() - began)
 
     async def _answer(
@@ -100,13 +92,17 @@ class Envelope:
         who = caller.name if caller is not None else f"address:{network_of(state['address'])}"
         counted = await self._rates.count(method, scope["path"], who)
         outgoing.extra += counted.headers()
-        if method == "OPTIONS" and "access-control-request-method" in headers:
+        if method == "OPTIONS" and PREFLIGHT in headers:
             await Response(status_code=204)(scope, receive, outgoing)
             return
         counted.must_be_within()
+        self._origins.check(method, headers)
         if CREDENTIAL_IN_QUERY.search(scope["query_string"].decode("latin-1")):
             raise Malformed("Send credentials in a header, never in the address.")
-        await self._app(scope, self._bounded(headers, receive), outgoing)
+        # A route answers HEAD as GET; `Outgoing` leaves out the body.
+        inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        await self._app(inner, self._bounded(headers, receive), outgoing)
+        scope["route"] = inner.get("route")
 
     async def _caller(self, headers: Headers, scope: Scope) -> Caller | None:
         state = scope["state"]
@@ -140,30 +136,13 @@ class Envelope:
 
         return bounded
 
-    def _cors(self, headers: Headers) -> list[tuple[bytes, bytes]]:
-        if not self._origins:
-            return []
-        allowed = [(b"vary", b"Origin")]
-        origin = headers.get("origin")
-        if origin in self._origins:
-            allowed += [
-                (b"access-control-allow-origin", origin.encode()),
-                (b"access-control-expose-headers", EXPOSED_HEADERS),
-            ]
-            if "access-control-request-method" in headers:
-                allowed += [
-                    (b"access-control-allow-methods", ALLOWED_METHODS),
-                    (b"access-control-allow-headers", ALLOWED_HEADERS),
-                    (b"access-control-max-age", b"600"),
-                ]
-        return allowed
-
 
 class Outgoing:
     """Adds headers to an answer as it leaves, and remembers its status."""
 
-    def __init__(self, send: Send, extra: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, send: Send, extra: list[tuple[bytes, bytes]], *, without_body: bool) -> None:
         self._send = send
+        self._without_body = without_body
         self.extra = extra
         self.status = 0
 
@@ -174,6 +153,8 @@ class Outgoing:
             own = message.get("headers", [])
             policy = [] if any(name == POLICY[0] for name, _ in own) else [POLICY]
             message["headers"] = [*own, *self.extra, *policy]
+        elif self._without_body:
+            message["body"] = b""
         await self._send(message)
 
 

@@ -102,10 +102,26 @@ class IdempotencyKeyReused(ApiError):
     status = 422
 
 
+class StillRunning(ApiError):
+    """The request with this idempotency key is still being carried out; ask again in a moment."""
+
+    status = 409
+
+
+class CrossSiteRequest(ApiError):
+    """A page of another site may not do this; its origin has to be allowed first."""
+
+    status = 403
+
+
 class TooManyRequests(ApiError):
     """You have asked too often; wait a little."""
 
     status = 429
+
+
+class TooManyIdempotencyKeys(TooManyRequests):
+    """So many idempotency keys are not remembered for one caller in a day."""
 
 
 STATUS_BY_CODE = {

@@ -4,12 +4,14 @@ The answer is stored in the transaction of the command's events, so a repeat fin
 What is stored says nothing by itself: the key under which it lies is a keyed hash, and the answer
 is sealed with a key made from the client's own, which nobody keeps.
 
-A request that was refused changed nothing and is not remembered: it may be sent again.
+A request that was refused changed nothing and is not remembered: it may be sent again. A route that
+runs several commands remembers each: repeated, it goes on where it was interrupted.
 """
 
 import asyncio
 import hashlib
 import hmac
+import math
 import os
 import re
 from collections.abc import Callable
@@ -22,8 +24,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.requests import Request
 
 from api.answers import Answer
-from api.callers import Caller
-from api.errors import IdempotencyKeyReused, Malformed
+from api.callers import Caller, network_of
+from api.errors import IdempotencyKeyReused, Malformed, StillRunning, TooManyIdempotencyKeys
 from api.services import Services
 from commands.bus import Command, Context, Decided
 from domain.kernel.errors import DomainError
@@ -32,6 +34,9 @@ from infrastructure.event_store import Idempotency
 HEADER = "Idempotency-Key"
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 NONCE_BYTES = 12
+DAY_SECONDS = 86_400
+TURN_SECONDS_MAX = 10.0
+"""How long a repeat waits for the first request to be answered before it is told to come back."""
 
 ToAnswer = Callable[[Decided], Answer]
 
@@ -46,24 +51,29 @@ class Once:
     """One request, to be carried out once."""
 
     services: Services
+    who: str = ""
     key: bytes | None = None
     """Under which the answer is remembered; None when no key was sent."""
     fingerprint: bytes = b""
     seal_key: bytes = b""
 
     @classmethod
-    async def of(cls, request: Request, services: Services, caller: Caller | None) -> "Once":
-        """Return what the request's headers and body say about repeats."""
+    async def of(
+        cls, request: Request, services: Services, caller: Caller | None, command: Command
+    ) -> "Once":
+        """Return what the request's headers and body say about repeats of this command."""
         sent = request.headers.getlist(HEADER)
         if not sent:
             return cls(services=services)
         if len(sent) > 1 or KEY.fullmatch(sent[0]) is None:
             raise Malformed(f"{HEADER} has 1 to 255 visible ASCII characters.")
         who = caller.name if caller is not None else "nobody"
-        place = "\0".join((who, request.method, request.url.path, sent[0]))
+        step = type(command).__name__
+        place = "\0".join((who, request.method, request.url.path, step, sent[0]))
         secret = services.secret
         return cls(
             services=services,
+            who=who if caller is not None else f"address:{network_of(request.state.address)}",
             key=_hash(secret, "key", place.encode()),
             # Keyed too: a body may hold a password that could be guessed from a plain hash.
             fingerprint=_hash(secret, "body", await request.body()),
@@ -78,10 +88,18 @@ class Once:
         lock = _running.get(self.key)
         if lock is None:
             lock = _running[self.key] = asyncio.Lock()
-        async with lock:
+        try:
+            async with asyncio.timeout(TURN_SECONDS_MAX):
+                await lock.acquire()
+        except TimeoutError:
+            raise StillRunning from None
+        try:
             return await self._answered() or await self._run_now(command, context, answer)
+        finally:
+            lock.release()
 
     async def _run_now(self, command: Command, context: Context, answer: ToAnswer) -> Answer:
+        await self._must_be_within_the_quota()
         remembered: list[Answer] = []
 
         def remember(decided: Decided) -> Idempotency:
@@ -101,6 +119,17 @@ class Once:
             return answered
         given = remembered[0] if remembered else answer(receipt)
         return _positioned(given, receipt.position)
+
+    async def _must_be_within_the_quota(self) -> None:
+        """Refuse to remember for one caller without end."""
+        limit = self.services.options.idempotency_keys_max
+        standing = await self.services.counters.count(
+            f"idempotency:{self.who}", limit=limit, window_seconds=DAY_SECONDS, cost=1
+        )
+        if not standing.allowed:
+            raise TooManyIdempotencyKeys(
+                headers={"Retry-After": str(max(1, math.ceil(standing.reset_seconds)))}
+            )
 
     async def _answered(self) -> Answer | None:
         """Return the answer remembered for this request; raises if it was another request."""

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 import math
 from typing import Annotated
 
@@ -54,7 +55,9 @@ def window_of(query: PageQuery, listing: Listing, name: str, services: Services)
     """Return the part that is asked for; raises `InvalidValue`."""
     cursor = _opened(query.cursor, services.secret) if query.cursor is not None else None
     if cursor is not None and (
-        cursor.listing != name or query.sort not in {None, cursor.sort} or query.page != 1
+        cursor.listing != _listing(name, query)
+        or query.sort not in {None, cursor.sort}
+        or query.page != 1
     ):
         raise InvalidValue("This cursor belongs to another list.", cursor="belongs to another list")
     sort = cursor.sort if cursor is not None else query.sort or listing.sort_default
@@ -77,7 +80,9 @@ def pagination_of(
 ) -> Pagination:
     """Return what is told about a part."""
     sort = f"-{window.sort}" if window.descending else window.sort
-    cursor = Cursor(name, sort, *page.last) if page.last is not None else None
+    cursor = None
+    if page.last is not None:
+        cursor = Cursor(_listing(name, query), sort, *page.last)
     return Pagination(
         page=query.page,
         limit=query.limit,
@@ -85,6 +90,15 @@ def pagination_of(
         total_pages=math.ceil(page.total / query.limit),
         next_cursor=_sealed(cursor, services.secret) if cursor is not None else None,
     )
+
+
+def _listing(name: str, query: PageQuery) -> str:
+    """Return what names the list together with its filters: another filter is another list."""
+    filters = query.model_dump(mode="json", exclude=set(PageQuery.model_fields), exclude_none=True)
+    if not filters:
+        return name
+    content = json.dumps(filters, sort_keys=True).encode()
+    return f"{name} {hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def _sealed(cursor: Cursor, secret: bytes) -> str:

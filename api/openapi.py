@@ -55,7 +55,8 @@ MEANINGS = {
     503: "A part that this needs is away, or a view is behind.",
 }
 READING = (400, 422, 429, 500, 503)
-WRITING = (413, 415)
+CHANGING = (403, 409)
+WITH_BODY = (413, 415)
 
 
 class ProblemDetail(Output):
@@ -183,8 +184,8 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if responses.get("422", {}).get("content", {}).get("application/json"):
         responses["422"] = refusals()[422]
-    if method != "get" and "requestBody" in operation:
-        for status in WRITING:
+    if method != "get":
+        for status in (*CHANGING, *(WITH_BODY if "requestBody" in operation else ())):
             responses[str(status)] = refusals(status)[status]
     if operation.pop("x-form", False) or operation.get("security") == []:
         operation["security"] = []

@@ -110,7 +110,7 @@ class Write(Asking):
         created is the last part of `Location`. A handler that returns a refusal, instead of
         raising it, has something to record about it.
         """
-        once = await Once.of(self.request, self.services, self._caller)
+        once = await Once.of(self.request, self.services, self._caller, command)
         context = Context(
             actor=self._caller.actor if self._caller is not None else NOBODY,
             address=self.request.state.address,

@@ -74,6 +74,8 @@ class Options:
     """Requests per minute and caller."""
     otp_issuer: str = "Tallyport"
     """By which authenticator apps show where their codes are for."""
+    idempotency_keys_max: int = 50_000
+    """How many keys are remembered for one caller in a day."""
     body_limit_bytes: int = 1024 * 1024
     replicas_max: int = 20
     key_limit_default: int = 6000

@@ -88,6 +88,8 @@ BEGIN
     )
     SELECT array_agg(notification_id ORDER BY notification_id) INTO positions FROM stored;
     IF cardinality(keys) > 0 THEN
+        DELETE FROM idempotency_keys
+        WHERE key = ANY(keys) AND created_at < clock_timestamp() - interval '24 hours';
         INSERT INTO idempotency_keys (key, fingerprint, answer, position)
         SELECT k, f, a, positions[e]
         FROM unnest(keys, fingerprints, answers, key_ends) AS given (k, f, a, e);
@@ -269,6 +271,11 @@ class PostgresEventStore:
         if idempotency is None:
             return position
         async with self._pool.connection() as connection:
+            await connection.execute(
+                "DELETE FROM idempotency_keys"
+                " WHERE key = %s AND created_at < clock_timestamp() - interval '24 hours'",
+                (idempotency.key,),
+            )
             cursor = await connection.execute(
                 "INSERT INTO idempotency_keys (key, fingerprint, answer, position)"
                 " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",

@@ -1,8 +1,11 @@
 import asyncio
 
 import httpx
+import psycopg
+import pytest
 
-from tests.api.conftest import Api
+from api.idempotency import _running
+from tests.api.conftest import Api, Visitor
 from tests.api.test_routes import is_problem
 from tests.wiring import PASSWORD
 
@@ -138,3 +141,58 @@ async def test_a_key_that_is_not_one_is_malformed(api: Api) -> None:
             ],
         )
         assert is_problem(answer, 400), wrong
+
+
+async def test_after_a_day_a_request_is_carried_out_anew(api: Api) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy()
+    paths = ("/v1/api-keys", f"/v1/deployments/{deployment_id}/start")
+    for path in paths:
+        await anna.post(path, {"name": "k"} if "keys" in path else None, Idempotency_Key=KEY)
+    await api.installation.as_admin(
+        "UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'"
+    )
+    for path in paths:
+        body = {"name": "k"} if "keys" in path else None
+        again = await anna.post(path, body, Idempotency_Key=KEY)
+        assert again.status_code in {200, 201}, path
+        assert "idempotency-replayed" not in again.headers
+        assert "idempotency-replayed" in (await anna.post(path, body, Idempotency_Key=KEY)).headers
+    assert (await anna.get("/v1/api-keys")).json()["pagination"]["total"] == 2
+
+
+async def test_nobody_is_remembered_for_without_end(api: Api) -> None:
+    anna, berta = await api.join("anna"), await api.join("berta")
+    strict = api.another(idempotency_keys_max=3)
+
+    async def make(who: Visitor, key: str) -> httpx.Response:
+        headers = {**who.headers, "Idempotency-Key": key}
+        return await strict.client.post("/v1/api-keys", json={"name": "k"}, headers=headers)
+
+    answers = [await make(anna, key) for key in ("a", "b", "b", "c", "d")]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 201, 429]
+    assert is_problem(answers[-1], 429)
+    assert answers[-1].json()["error"]["code"] == "too_many_idempotency_keys"
+    assert int(answers[-1].headers["retry-after"]) > 3600
+    assert (await make(anna, "a")).headers["idempotency-replayed"] == "true"
+    assert (await make(berta, "d")).status_code == 201
+    without = await strict.client.post("/v1/api-keys", json={"name": "k"}, headers=anna.headers)
+    assert without.status_code == 201
+    await strict.close()
+
+
+async def test_a_repeat_does_not_wait_for_ever_for_the_first(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.idempotency.TURN_SECONDS_MAX", 0.2)
+    anna = await api.join()
+    await anna.get("/v1/user/profile")
+    async with await psycopg.AsyncConnection.connect(api.installation.admin_conninfo) as other:
+        await other.execute("SELECT pg_advisory_xact_lock(7405601)")  # no append gets through
+        first = asyncio.create_task(anna.post("/v1/api-keys", {"name": "k"}, Idempotency_Key=KEY))
+        while not _running:  # noqa: ASYNC110 - the other request says it nowhere else
+            await asyncio.sleep(0.01)
+        again = await anna.post("/v1/api-keys", {"name": "k"}, Idempotency_Key=KEY)
+        assert is_problem(again, 409)
+        assert again.json()["error"]["code"] == "still_running"
+    assert (await first).status_code == 201

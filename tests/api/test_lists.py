@@ -68,3 +68,34 @@ async def test_what_is_not_a_page_is_refused(api: Api) -> None:
         assert is_problem(await anna.get(f"/v1/api-keys?{query}"), 422), query
     assert is_problem(await anna.get(f"/v1/deployments?cursor={cursor}"), 422)
     assert (await anna.get(f"/v1/api-keys?cursor={cursor}")).status_code == 200
+
+
+async def test_a_cursor_belongs_to_the_filters_it_was_made_with(api: Api) -> None:
+    anna = await api.join()
+    for number in range(3):
+        await anna.deploy(f"app-{number}")
+    path = "/v1/deployments?limit=1&status=pending"
+    cursor = (await anna.get(path)).json()["pagination"]["nextCursor"]
+    assert (await anna.get(f"{path}&cursor={cursor}")).status_code == 200
+    for other in ("", "&status=running"):
+        answer = await anna.get(f"/v1/deployments?limit=1&cursor={cursor}{other}")
+        assert is_problem(answer, 422), other
+
+
+async def test_a_walk_meets_everything_that_was_there_all_the_time_exactly_once(api: Api) -> None:
+    anna = await api.join()
+    keys = [(await anna.create_key(name=f"k-{number:02}"))["id"] for number in range(12)]
+    seen: list[str] = []
+    cursor, part = "", 0
+    while cursor is not None:
+        after = f"&cursor={cursor}" if cursor else ""
+        answer = (await anna.get(f"/v1/api-keys?limit=3&sort=name{after}")).json()
+        seen += [key["name"] for key in answer["apiKeys"]]
+        cursor = answer["pagination"]["nextCursor"]
+        # What comes and goes meanwhile, before and behind, moves nothing.
+        await anna.create_key(name=f"a-{part}")
+        await anna.create_key(name=f"z-{part}" if part < 2 else f"b-{part}")
+        await anna.ask("DELETE", f"/v1/api-keys/{keys[part]}")
+        part += 1
+    assert [name for name in seen if name.startswith("k")] == [f"k-{n:02}" for n in range(12)]
+    assert len(set(seen)) == len(seen)
