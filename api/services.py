@@ -72,6 +72,8 @@ class Options:
     rate_reads: int = 100
     rate_logs: int = 60
     """Requests per minute and caller."""
+    public_url: str = "http://localhost:8000"
+    """This API as its users reach it: passkeys work for its name only."""
     otp_issuer: str = "Tallyport"
     """By which authenticator apps show where their codes are for."""
     idempotency_keys_max: int = 50_000

@@ -9,6 +9,7 @@ from projections.erasures import ERASURES
 from projections.gateway import KEYS, ROUTES
 from projections.identity import SESSIONS, USERS
 from projections.mail import MAILS
+from projections.passkeys import PASSKEYS
 from projections.revisions import REVISIONS
 from projections.second_factors import SECOND_FACTORS
 from projections.teams import INVITATIONS, MEMBERS, TEAMS
@@ -23,6 +24,7 @@ VIEWS: tuple[View[Any], ...] = (
     INVITATIONS,
     SECOND_FACTORS,
     ERASURES,
+    PASSKEYS,
     API_KEYS,
     KEY_USAGE,
     DEPLOYMENTS,

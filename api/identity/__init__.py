@@ -1,6 +1,6 @@
 """People: joining, signing in and out, and who one is."""
 
-from api.identity import accounts, erasure, second_factors, sessions
+from api.identity import accounts, erasure, passkeys, second_factors, sessions
 
 ROUTERS = (
     accounts.router,
@@ -8,4 +8,5 @@ ROUTERS = (
     sessions.token_router,
     second_factors.router,
     erasure.router,
+    passkeys.router,
 )

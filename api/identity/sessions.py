@@ -94,7 +94,7 @@ async def login(body: Credentials, write: Writing) -> Response:
     """
     return await write.dispatch(
         _sign_in(write, body.email, body.password, body.otp),
-        lambda session: _session_of(write, session),
+        lambda session: session_of(write, session),
     )
 
 
@@ -110,7 +110,7 @@ async def refresh(body: Refreshing, write: Writing) -> Response:
         raise WrongCredentials
     return await write.dispatch(
         RefreshSession(refresh_token=body.refresh_token),
-        lambda session: _session_of(write, session),
+        lambda session: session_of(write, session),
     )
 
 
@@ -192,7 +192,8 @@ def _issue(write: Write, session: SignedIn) -> tuple[str, datetime]:
     )
 
 
-def _session_of(write: Write, session: SignedIn) -> Answer:
+def session_of(write: Write, session: SignedIn) -> Answer:
+    """Return the answer to whoever has signed in."""
     if not session.refresh_token:
         return _stolen(write)
     access_token, expires_at = _issue(write, session)

@@ -1,7 +1,7 @@
 """Commands about people: join, sign in, stay signed in, sign out."""
 
 from commands.bus import Handlers
-from commands.identity import erasure, registration, second_factors, sessions
+from commands.identity import erasure, passkeys, registration, second_factors, sessions
 from commands.identity.erasure import ConfirmKeyDestroyed, EraseUser, FinishErasure
 from commands.identity.proofs import WrongCredentials
 from commands.identity.registration import (
@@ -22,6 +22,7 @@ HANDLERS: Handlers = {
     **sessions.HANDLERS,
     **second_factors.HANDLERS,
     **erasure.HANDLERS,
+    **passkeys.HANDLERS,
 }
 
 __all__ = [

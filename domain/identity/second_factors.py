@@ -25,6 +25,7 @@ from domain.identity.events import (
     TotpEnabled,
     TotpPrepared,
 )
+from domain.identity.values import CHALLENGE_LIFETIME
 from domain.kernel.aggregates import Aggregate
 from domain.kernel.errors import AlreadyTaken, LimitReached, NotAllowed, NotFound, RuleViolated
 from domain.kernel.events import Event
@@ -32,7 +33,6 @@ from domain.kernel.events import Event
 CONFIRM_WITHIN = timedelta(minutes=10)
 TRIES_MAX = 5
 TRIES_WINDOW = timedelta(minutes=5)
-CHALLENGE_LIFETIME = timedelta(minutes=5)
 PASSKEYS_MAX = 10
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from datetime import timedelta
 from enum import StrEnum
 
 from domain.kernel.errors import RuleViolated
@@ -11,6 +12,9 @@ _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{1,30})[a-z0-9]")
 RESERVED_USERNAMES = frozenset(
     {"admin", "administrator", "api", "me", "null", "root", "support", "system", "tallyport"}
 )
+
+CHALLENGE_LIFETIME = timedelta(minutes=5)
+"""How long a passkey may take to answer."""
 
 
 class SignInMethod(StrEnum):

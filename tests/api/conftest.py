@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -37,6 +38,7 @@ from projections.analytics.queries import AnalyticsQueries
 from projections.analytics.schema import create_tables
 from projections.catalogue import VIEWS
 from projections.reading import Reader
+from tests.authenticator import Authenticator
 from tests.infrastructure.clickhouse.process import ClickHouseProcess
 from tests.servers import ValkeyServer
 from tests.wiring import PASSWORD, SECRET, Clock, Installation
@@ -98,6 +100,18 @@ class Visitor:
         answer = await self.post("/v1/deployments", wish)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
+
+    async def add_passkey(self) -> str:
+        """Let a new security key sign one in; return the passkey's id."""
+        origin = self.api.services.options.public_url
+        offered = await self.post("/v1/user/passkeys/options")
+        assert offered.status_code == 200, offered.text
+        made = Authenticator(origin, urlsplit(origin).hostname or "").create(
+            offered.json()["publicKey"]
+        )
+        added = await self.post("/v1/user/passkeys", {"name": "a key", "credential": made})
+        assert added.status_code == 201, added.text
+        return str(added.json()["id"])
 
     async def create_key(self, *scopes: str, **changes: Any) -> Body:
         wish = {"name": "a key", "scopes": list(scopes or ("call:*",)), **changes}

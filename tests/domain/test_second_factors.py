@@ -18,7 +18,6 @@ from domain.identity.events import (
     TotpPrepared,
 )
 from domain.identity.second_factors import (
-    CHALLENGE_LIFETIME,
     CONFIRM_WITHIN,
     PASSKEYS_MAX,
     SECOND_FACTORS,
@@ -34,6 +33,7 @@ from domain.identity.second_factors import (
     TooManyPasskeys,
     stream_of,
 )
+from domain.identity.values import CHALLENGE_LIFETIME
 from domain.kernel.errors import NotFound
 from domain.kernel.events import Event
 from tests.scenario import given

@@ -31,6 +31,7 @@ from commands.teams import (
 )
 from commands.work import NOBODY, Actor
 from domain.deployments.values import ReplicaPhase, ReplicaReport
+from domain.identity.events import PasskeyAdded
 from domain.kernel.errors import DomainError
 from domain.mail.events import MailRequested
 from domain.teams.values import Role
@@ -90,6 +91,17 @@ class Story:
         confirm = ConfirmTotp(otp=pyotp.TOTP(prepared.secret).now())
         made = (await self._installation.dispatch(confirm, person.context)).result
         self._recovery_codes += made.codes
+        added = PasskeyAdded(
+            user_id=person.user_id,
+            passkey_id="psk-0000000001",
+            name="phone",
+            credential_id="AQID",
+            public_key="AQID",
+            sign_count=0,
+            synced=True,
+        )
+        stream_id = f"mfa-{person.user_id.removeprefix('usr-')}"
+        await self._installation.append(stream_id, added, after=2)
 
     async def step(self) -> None:
         steps = [self._make, self._make, self._change, self._change, self._observe, self._serve]
