@@ -106,6 +106,10 @@ WHAT_TO_DO: Mapping[str, str] = {
         "so that it slows nothing else; a write to one thing by many at once takes turns."
     ),
     "conflict": "Try again; with `If-Match`, read the resource again first.",
+    "cross_site_request": (
+        "Have the operator add the page's origin to `TALLYPORT_CORS_ORIGINS`, or send the request"
+        " from a server. Browsers say where a page comes from; that is what is refused here."
+    ),
     "deployment_is_going": (
         "Wait until it is gone, then create another one, under the same name if you like."
     ),
@@ -116,6 +120,13 @@ WHAT_TO_DO: Mapping[str, str] = {
     "idempotency_key_reused": (
         "Make a new key for each thing you want done. The same key belongs to the same route,"
         " body and caller, for 24 hours."
+    ),
+    "still_running": (
+        "Send the same request with the same `Idempotency-Key` again after a moment: it is answered"
+        " as the first one."
+    ),
+    "too_many_idempotency_keys": (
+        "Wait as long as `Retry-After` says, or leave the key out where a repeat does no harm."
     ),
     "internal_error": (
         "Tell the operator the `requestId`: the log has a line with it and the cause. A write"
