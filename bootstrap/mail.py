@@ -16,7 +16,7 @@ from commands.mail import ADDRESS_PURPOSE, PARAMETER_PURPOSE, MarkMailFailed, Ma
 from commands.work import Actor
 from domain.kernel.events import ERASED
 from domain.mail.mail import MAIL
-from infrastructure.event_store import StoreUnavailable
+from infrastructure.event_store import StoreUnavailable, UnreadableEvent
 from infrastructure.mail import Mailer
 from infrastructure.mail.mailbox import FolderMailer
 from infrastructure.mail.mime import sender_address
@@ -79,8 +79,12 @@ class LogOutbox:
         return None
 
     async def open(self, mail_id: str) -> PendingMail | None:
-        """Return the mail as the log has it now, None when it is done with."""
-        state = (await self._bus.load(MAIL, mail_id, fresh=True)).state
+        """Return the mail as the log has it now, None when it is done with or cannot be read."""
+        try:
+            state = (await self._bus.load(MAIL, mail_id, fresh=True)).state
+        except UnreadableEvent as error:  # the view has parked it too; the others are to be sent
+            structlog.get_logger().error("mail not readable", mail_id=mail_id, error=str(error))
+            return None
         if state is None or not state.pending:
             return None
         vault = self._core.vault

@@ -74,6 +74,15 @@ class Post:
         )
         return await self.ask(Template.RESET_PASSWORD, user_id=person.user_id, link=link)
 
+    def invitation_link(self) -> Link:
+        """Return a link to an invitation that lasts."""
+        return Link(
+            purpose=LinkPurpose.INVITATION,
+            subject="org-0000000001",
+            nonce="n" * 22,
+            expires_at=datetime.now(UTC) + timedelta(days=1),
+        )
+
     def core(self, port: int) -> Core:
         """Return what a process of this installation has."""
         environ = {

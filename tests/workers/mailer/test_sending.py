@@ -116,15 +116,19 @@ async def test_nothing_is_sent_to_somebody_who_was_erased(post: Post) -> None:
     anna, bert = [await post.installation.register(name) for name in ("anna", "bert")]
     to_anna = await post.ask(user_id=anna.user_id)
     from_anna = await post.ask(
-        Template.KEY_LEAKED,
-        user_id=bert.user_id,
-        parameters={"name": "x", "prefix": "tp_live_"},
+        Template.INVITATION,
+        address="carl@example.com",
+        team_id=bert.team_id,
+        parameters={"team": "Weather", "role": "viewer"},
+        people={"inviter": anna.user_id},
+        link=post.invitation_link(),
     )
     await post.installation.as_admin("DELETE FROM subject_keys WHERE subject = %s", anna.user_id)
     async with post.mailer():
         assert await post.outcome(to_anna) == [("MailFailed", "the recipient was erased")]
         assert await post.outcome(from_anna) == SENT
-    assert post.server.recipients == ["bert@example.com"]
+    assert post.server.recipients == ["carl@example.com"]
+    assert post.server.letters[0]["Subject"] == '[erased] invites you to the team "Weather"'
 
 
 async def test_nobody_can_read_whom_it_went_to_when_it_went_to_nobody_we_know(post: Post) -> None:
@@ -148,6 +152,15 @@ async def test_what_cannot_be_written_is_given_up_and_the_rest_is_sent(post: Pos
         assert await post.outcome(whole) == SENT
         [(failed, reason)] = await post.outcome("mai-0000000000")
     assert (failed, reason) == ("MailFailed", "it cannot be written: TemplateNotFound")
+
+
+async def test_a_mail_that_cannot_be_read_any_more_holds_nothing_up(post: Post) -> None:
+    anna = await post.installation.register()
+    broken, whole = [await post.ask(user_id=anna.user_id) for _ in range(2)]
+    await post.installation.append_raw(broken, 2, "mail.MailFailed@1", b"{}")
+    async with post.mailer():
+        assert await post.outcome(whole) == SENT
+    assert len(post.server.letters) == 1
 
 
 async def test_a_mail_that_the_view_still_shows_is_not_sent_again(post: Post) -> None:
