@@ -134,12 +134,13 @@ async def mailer(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
-    """Forget old idempotency keys from time to time, and erase whoever is to be erased."""
+    """Forget old idempotency keys, erase whoever is to be erased, tell of keys that expire."""
     from projections.catalogue import VIEWS  # noqa: PLC0415 - only this process
     from projections.erasures import ERASURES  # noqa: PLC0415 - the same
     from projections.news import ViewNews  # noqa: PLC0415 - the same
     from projections.reading import Reader  # noqa: PLC0415 - the same
     from workers.eraser import Eraser  # noqa: PLC0415 - the same
+    from workers.expiry_announcer import ExpiryAnnouncer  # noqa: PLC0415 - the same
 
     async def forget() -> None:
         while not stop.is_set():
@@ -154,8 +155,13 @@ async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
         finally:
             await news.close()
 
+    async def announce() -> None:
+        await ExpiryAnnouncer(core.bus(), Reader(core.pool, core.conninfo, VIEWS)).run()
+
     async with open_core(settings, connections_max=4) as core:
-        await run_alone(core, "scheduler", stop, lambda: end_on(stop, forget(), erase()))
+        await run_alone(
+            core, "scheduler", stop, lambda: end_on(stop, forget(), erase(), announce())
+        )
 
 
 PROCESSES: dict[str, Process] = {

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -69,6 +69,13 @@ class RevokeApiKey(Command, frozen=True, kw_only=True):
 
     key_id: str
     reason: str = "revoked by its owner"
+
+
+class AnnounceKeyExpiry(Command, frozen=True, kw_only=True):
+    """Tell a key's team that it expires soon. Comes from a worker, at least once."""
+
+    key_id: str
+    days_before: int
 
 
 class FoundKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,10 +202,23 @@ async def report_leaked_keys(command: ReportLeakedKeys, work: Work) -> None:
         )
         work.record(key, reported)
         if any(isinstance(event, ApiKeyLeaked) for event in reported):
-            await _tell_owners(key.present, found.prefix, _outcome(reported), work)
+            told = {"prefix": found.prefix, "outcome": _outcome(reported)}
+            await _tell_owners(key.present, Template.KEY_LEAKED, told, work)
+
+
+async def announce_key_expiry(command: AnnounceKeyExpiry, work: Work) -> None:
+    """Tell the owners, once for each of the days."""
+    key = await work.load(API_KEY, command.key_id)
+    announced = key.present.announce_expiry(days_before=command.days_before, now=work.now)
+    work.record(key, announced)
+    expires_at = key.present.expires_at
+    if announced and expires_at is not None:
+        told = {"prefix": key.present.prefix, "expires_at": f"{expires_at:%Y-%m-%d %H:%M} UTC"}
+        await _tell_owners(key.present, Template.KEY_EXPIRING, told, work)
 
 
 HANDLERS: Handlers = {
+    AnnounceKeyExpiry: announce_key_expiry,
     CreateApiKey: create_api_key,
     ChangeApiKey: change_api_key,
     RotateApiKey: rotate_api_key,
@@ -213,14 +233,16 @@ async def _theirs(key_id: str, work: Work) -> Loaded[ApiKey]:
     return key
 
 
-async def _tell_owners(key: ApiKey, prefix: str, outcome: str, work: Work) -> None:
+async def _tell_owners(
+    key: ApiKey, template: Template, told: Mapping[str, str], work: Work
+) -> None:
     for user_id in await owners_of(key.team_id, work):
         with contextlib.suppress(KeyDestroyed, NotFound):  # erased: nobody is left to be told
             await request_mail(
                 work,
-                template=Template.KEY_LEAKED,
+                template=template,
                 user_id=user_id,
-                parameters={"name": key.name, "prefix": prefix, "outcome": outcome},
+                parameters={"name": key.name, **told},
             )
 
 

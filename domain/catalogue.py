@@ -44,6 +44,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "api_keys.ApiKeyScopesGranted@1": api_keys.ApiKeyScopesGranted,
     "api_keys.ApiKeyNetworksAllowed@1": api_keys.ApiKeyNetworksAllowed,
     "api_keys.ApiKeyExpirySet@1": api_keys.ApiKeyExpirySet,
+    "api_keys.ApiKeyExpiryAnnounced@1": api_keys.ApiKeyExpiryAnnounced,
     "api_keys.ApiKeyLimitSet@1": api_keys.ApiKeyLimitSet,
     "api_keys.ApiKeyRotated@1": api_keys.ApiKeyRotated,
     "api_keys.ApiKeyGraceEnded@1": api_keys.ApiKeyGraceEnded,

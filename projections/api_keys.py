@@ -8,6 +8,7 @@ import msgspec
 from domain.api_keys.events import (
     ApiKeyCreated,
     ApiKeyDescribed,
+    ApiKeyExpiryAnnounced,
     ApiKeyExpirySet,
     ApiKeyGraceEnded,
     ApiKeyLeaked,
@@ -17,7 +18,7 @@ from domain.api_keys.events import (
     ApiKeyRotated,
     ApiKeyScopesGranted,
 )
-from domain.api_keys.values import fields_after
+from domain.api_keys.values import EXPIRY_ANNOUNCED_DAYS, fields_after
 from domain.kernel.events import Event
 from domain.metering.events import RequestsServed
 from domain.metering.values import decode_frame
@@ -45,6 +46,9 @@ class ApiKeyRow(msgspec.Struct, frozen=True, kw_only=True):
     allowed_cidrs: tuple[str, ...] = ()
     created_at: datetime
     expires_at: datetime | None = None
+    expiry_set_at: datetime
+    announced_days: int | None = None
+    """How near to this expiry it was announced."""
     leaked_at: datetime | None = None
     revoked_at: datetime | None = None
     version: int = 1
@@ -64,6 +68,7 @@ KEY_EVENTS = (
     | ApiKeyScopesGranted
     | ApiKeyNetworksAllowed
     | ApiKeyExpirySet
+    | ApiKeyExpiryAnnounced
     | ApiKeyLimitSet
     | ApiKeyRotated
     | ApiKeyGraceEnded
@@ -93,10 +98,13 @@ def _fold_key(row: ApiKeyRow | None, event: Event, recorded: RecordedEvent) -> A
                 allowed_cidrs=event.allowed_cidrs,
                 created_at=recorded.recorded_at,
                 expires_at=event.expires_at,
+                expiry_set_at=recorded.recorded_at,
                 version=recorded.version,
             )
         case _ if row is None:
             return None
+        case ApiKeyExpirySet():
+            row = msgspec.structs.replace(row, expiry_set_at=recorded.recorded_at)
         case ApiKeyLeaked():
             row = msgspec.structs.replace(row, leaked_at=recorded.recorded_at)
         case ApiKeyRevoked():
@@ -106,7 +114,7 @@ def _fold_key(row: ApiKeyRow | None, event: Event, recorded: RecordedEvent) -> A
 
 API_KEYS = View(
     name="api_keys",
-    version=2,
+    version=3,
     topic=Topic.EVENTS,
     row=ApiKeyRow,
     key=("id",),
@@ -188,6 +196,33 @@ async def keys_by_hashes(reader: Reader, secret_hashes: Collection[str]) -> dict
     )
     by_hash = {each: row for row in rows for each in (row.retiring_hash, row.secret_hash) if each}
     return {each: row for each, row in by_hash.items() if each in secret_hashes}
+
+
+class ExpiringKey(msgspec.Struct, frozen=True):
+    """A key that expires soon, and the nearest of the days on which that is said."""
+
+    id: str
+    days_before: int
+
+
+async def expiring_keys(reader: Reader, *, now: datetime, limit: int) -> Sequence[ExpiringKey]:
+    """Return keys of which it is to be said that they expire soon.
+
+    A day that had passed when the expiry was set is left out: who sets it to tomorrow knows.
+    """
+    return await reader.rows(
+        ExpiringKey,
+        "SELECT id, min(days) AS days_before FROM views.api_keys, unnest(%s::bigint[]) AS days"
+        " WHERE revoked_at IS NULL AND expires_at > %s"
+        " AND expires_at - make_interval(days => days::int) BETWEEN expiry_set_at AND %s"
+        " GROUP BY id HAVING min(days) < coalesce(min(announced_days), %s)"
+        " ORDER BY id LIMIT %s",
+        list(EXPIRY_ANNOUNCED_DAYS),
+        now,
+        now,
+        max(EXPIRY_ANNOUNCED_DAYS) + 1,
+        limit,
+    )
 
 
 async def key_by_id(reader: Reader, key_id: str, *, team_ids: Sequence[str]) -> UsedKey | None:

@@ -7,6 +7,7 @@ import msgspec
 from domain.api_keys.events import (
     ApiKeyCreated,
     ApiKeyDescribed,
+    ApiKeyExpiryAnnounced,
     ApiKeyExpirySet,
     ApiKeyGraceEnded,
     ApiKeyLeaked,
@@ -57,6 +58,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     retiring_hash: str | None = None
     """Of the secret before, while that works on."""
     retiring_until: datetime | None = None
+    announced_days: int | None = None
+    """How near to this expiry it was announced, if it was."""
     leaked: tuple[str, ...] = ()
     """Hashes of those of its two secrets that were reported."""
     revoked: bool = False
@@ -89,6 +92,19 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
             return []
         must_be_in_the_future(expires_at, now=now)
         return [ApiKeyExpirySet(key_id=self.key_id, expires_at=expires_at)]
+
+    def announce_expiry(self, *, days_before: int, now: datetime) -> list[Event]:
+        """Say that it expires soon. Once said, only a nearer day is worth saying."""
+        if self.revoked or self.expires_at is None:
+            return []
+        is_due = timedelta(0) < self.expires_at - now <= timedelta(days=days_before)
+        if not is_due or (self.announced_days or days_before + 1) <= days_before:
+            return []
+        return [
+            ApiKeyExpiryAnnounced(
+                key_id=self.key_id, expires_at=self.expires_at, days_before=days_before
+            )
+        ]
 
     def limit(self, requests_per_minute: int) -> list[Event]:
         """Let so many requests a minute through with it."""

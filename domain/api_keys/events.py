@@ -54,6 +54,15 @@ class ApiKeyExpirySet(Event, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class ApiKeyExpiryAnnounced(Event, frozen=True, kw_only=True):
+    """The owners of the key's team were told that it expires soon."""
+
+    key_id: str
+    expires_at: datetime
+    days_before: int
+    """Of the days on which they are told, the nearest one to the expiry that was reached."""
+
+
 class ApiKeyLimitSet(Event, frozen=True, kw_only=True):
     """Every gateway lets so many requests a minute through with the key from now on."""
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from domain.api_keys.events import (
     ApiKeyDescribed,
+    ApiKeyExpiryAnnounced,
     ApiKeyExpirySet,
     ApiKeyGraceEnded,
     ApiKeyLimitSet,
@@ -36,6 +37,8 @@ PREFIX_LENGTH = len(PREFIX) + PUBLIC_LENGTH
 DEFAULT_SCOPES = ("call:*",)
 
 NETWORKS_MAX = 100
+EXPIRY_ANNOUNCED_DAYS = (14, 3, 1)
+"""So long before a key expires its team is told."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -142,7 +145,13 @@ def fields_after(before: Secrets, event: Event) -> Mapping[str, object]:
         case ApiKeyExpirySet():
             # A secret that retires never outlives its key, and never lives longer for its sake.
             shortened = sooner(until, event.expires_at) if until is not None else None
-            changed = {"expires_at": event.expires_at, "retiring_until": shortened}
+            changed = {
+                "expires_at": event.expires_at,
+                "retiring_until": shortened,
+                "announced_days": None,
+            }
+        case ApiKeyExpiryAnnounced():
+            changed = {"announced_days": event.days_before}
         case ApiKeyRotated():
             hash_before = before.secret_hash if event.previous_until is not None else None
             changed = {

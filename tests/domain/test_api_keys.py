@@ -20,6 +20,7 @@ from domain.api_keys.api_key import (
 from domain.api_keys.events import (
     ApiKeyCreated,
     ApiKeyDescribed,
+    ApiKeyExpiryAnnounced,
     ApiKeyExpirySet,
     ApiKeyGraceEnded,
     ApiKeyLeaked,
@@ -141,6 +142,40 @@ def test_an_expired_key_works_again_with_a_new_expiry_and_never_with_a_past_one(
         .when(lambda key: key.expire(NOW, now=NOW))
         .then_refused(ExpiryInThePast)
     )
+
+
+def test_an_expiry_is_announced_once_for_each_of_the_days() -> None:
+    expires_at = NOW + timedelta(days=3)
+    expires = ApiKeyExpirySet(key_id=KEY_ID, expires_at=expires_at)
+
+    def announced(days_before: int) -> ApiKeyExpiryAnnounced:
+        return ApiKeyExpiryAnnounced(key_id=KEY_ID, expires_at=expires_at, days_before=days_before)
+
+    told = (
+        given(API_KEY, created, expires, announced(14))
+        .when(lambda key: key.announce_expiry(days_before=3, now=NOW))
+        .then(announced(3))
+        .and_then()
+    )
+    for days, now in (
+        (14, NOW),
+        (3, NOW),
+        (1, NOW),  # not yet
+        (1, expires_at),  # too late
+    ):
+        told.when(
+            partial(ApiKey.announce_expiry, days_before=days, now=now)
+        ).then_nothing_happened()
+    day_before = expires_at - timedelta(days=1)
+    told.when(lambda key: key.announce_expiry(days_before=1, now=day_before)).then(announced(1))
+    for past in ((created,), (created, expires, revoked)):
+        (
+            given(API_KEY, *past)
+            .when(lambda key: key.announce_expiry(days_before=3, now=NOW))
+            .then_nothing_happened()
+        )
+    later = ApiKeyExpirySet(key_id=KEY_ID, expires_at=expires_at - timedelta(seconds=1))
+    given(API_KEY, created, expires, announced(3), later).then_state(announced_days=None)
 
 
 def test_a_rotated_key_has_a_new_secret_and_the_one_before_for_the_grace() -> None:
