@@ -55,6 +55,7 @@ async def test_after_a_random_history_every_view_equals_its_replay(
     await story.come_and_go()
     for _ in range(300):
         await story.step()
+    await story.invite(people[0], people[1])
     live = {view.name: await digest(installation, view) for view in VIEWS}
     await asyncio.gather(*(rebuild(installation, view) for view in VIEWS))
     assert {view.name: await digest(installation, view) for view in VIEWS} == live
@@ -102,6 +103,12 @@ class Story:
         )
         stream_id = f"mfa-{person.user_id.removeprefix('usr-')}"
         await self._installation.append(stream_id, added, after=2)
+
+    async def invite(self, person: Person, other: Person) -> None:
+        """Leave an invitation open."""
+        team_id = await self._installation.found_team(person, "The last team")
+        command = InviteMember(team_id=team_id, address=other.email, role=Role.VIEWER)
+        await self._installation.dispatch(command, person.context)
 
     async def step(self) -> None:
         steps = [self._make, self._make, self._change, self._change, self._observe, self._serve]
