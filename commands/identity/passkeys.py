@@ -19,7 +19,7 @@ from commands.work import Work
 from domain.identity.events import PasskeyAdded, PasskeyCountWentBack
 from domain.identity.second_factors import PasskeyRefused
 from domain.identity.user import USER, User
-from domain.identity.values import SignInMethod
+from domain.identity.values import FactorChange, SignInMethod
 from domain.kernel.errors import AlreadyTaken, NotAllowed, RuleViolated
 
 CLAIM_SCOPE = "passkey"
@@ -124,7 +124,7 @@ async def add_passkey(command: AddPasskey, work: Work) -> AddedPasskey:
         synced=made.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
     )
     work.record(factors, state.add_passkey(added))
-    await tell_of_change(work, user.user_id, "A passkey was added.")
+    await tell_of_change(work, user.user_id, FactorChange.PASSKEY_ADDED)
     return AddedPasskey(added.passkey_id, added.name, added.synced)
 
 
@@ -137,7 +137,7 @@ async def remove_passkey(command: RemovePasskey, work: Work) -> None:
     [gone] = [each for each in state.passkeys if each.passkey_id == command.passkey_id]
     work.record(factors, events)
     await work.release(CLAIM_SCOPE, gone.credential_id, owner_id=user.user_id)
-    await tell_of_change(work, user.user_id, "A passkey was removed.")
+    await tell_of_change(work, user.user_id, FactorChange.PASSKEY_REMOVED)
 
 
 async def sign_in_with_passkey(command: SignInWithPasskey, work: Work) -> SignedIn | PasskeyRefused:
@@ -161,9 +161,7 @@ async def sign_in_with_passkey(command: SignInWithPasskey, work: Work) -> Signed
     )
     work.record(factors, events)
     if any(isinstance(event, PasskeyCountWentBack) for event in events):
-        await tell_of_change(
-            work, user.user_id, "A passkey was refused: somebody may have a copy of it. Remove it."
-        )
+        await tell_of_change(work, user.user_id, FactorChange.PASSKEY_REFUSED)
         return PasskeyRefused()
     return start_session(
         work,

@@ -18,13 +18,12 @@ from domain.identity.second_factors import (
 )
 from domain.identity.session import SESSION, StepUpRequired
 from domain.identity.user import USER, User
-from domain.identity.values import SignInMethod
+from domain.identity.values import FactorChange, SignInMethod
 from domain.kernel.errors import DomainError, NotAllowed
 from domain.mail.values import Template
 
 STEP_SECONDS = 30
 RECOVERY_CODE_LENGTH = 24
-TRIED_OFTEN = "Somebody who knows your password sent too many wrong codes."
 _BETWEEN = re.compile(r"[\s-]+")
 
 
@@ -57,13 +56,13 @@ async def check_second_factor(work: Work, user_id: str, otp: str | None) -> Sign
         raise OtpRequired
     if len(code) == RECOVERY_CODE_LENGTH:
         work.record(factors, state.accept_recovery_code(recovery_hash(code)))
-        await tell_of_change(work, user_id, "A recovery code was used to sign in.")
+        await tell_of_change(work, user_id, FactorChange.RECOVERY_CODE_USED)
         return SignInMethod.RECOVERY_CODE
     events = state.accept(step=step_of(code, state.secret, work), now=work.now)
     work.record(factors, events)
     if any(isinstance(event, SecondFactorRefused) for event in events):
         if not factors.present.has_tries(work.now):
-            await tell_of_change(work, user_id, TRIED_OFTEN)
+            await tell_of_change(work, user_id, FactorChange.TRIED_OFTEN)
         return OtpWrong()
     return SignInMethod.TOTP
 
@@ -76,13 +75,13 @@ async def must_be_recent(work: Work) -> None:
     session.must_be_recent(work.now)
 
 
-async def tell_of_change(work: Work, user_id: str, change: str) -> None:
+async def tell_of_change(work: Work, user_id: str, change: FactorChange) -> None:
     """Let the person know by mail what happened to how they sign in."""
     await request_mail(
         work,
         template=Template.SECOND_FACTOR_CHANGED,
         user_id=user_id,
-        parameters={"change": change},
+        parameters={"change": change.value},
     )
 
 

@@ -20,6 +20,7 @@ from commands.work import Work
 from domain.identity.events import SecondFactorRefused
 from domain.identity.second_factors import OtpRequired, OtpWrong, SecondFactors
 from domain.identity.session import SESSION, SessionOver
+from domain.identity.values import FactorChange
 from domain.kernel.errors import NotAllowed
 
 SECRET_LENGTH = 32
@@ -105,7 +106,7 @@ async def confirm_totp(command: ConfirmTotp, work: Work) -> RecoveryCodes | OtpW
     work.record(factors, events)
     if any(isinstance(event, SecondFactorRefused) for event in events):
         return OtpWrong()
-    await tell_of_change(work, state.user_id, "Signing in asks for a code of an app from now on.")
+    await tell_of_change(work, state.user_id, FactorChange.ON)
     return RecoveryCodes(codes)
 
 
@@ -119,7 +120,7 @@ async def replace_recovery_codes(
     factors, _ = await factors_of(work, _person(work))
     codes = _recovery_codes()
     work.record(factors, factors.present.replace_recovery_codes(_hashes(codes)))
-    await tell_of_change(work, factors.present.user_id, "New recovery codes were made.")
+    await tell_of_change(work, factors.present.user_id, FactorChange.RECOVERY_CODES)
     return RecoveryCodes(codes)
 
 
@@ -130,7 +131,7 @@ async def disable_totp(command: DisableTotp, work: Work) -> OtpWrong | None:
         return proved
     factors, _ = await factors_of(work, _person(work))
     work.record(factors, factors.present.disable())
-    await tell_of_change(work, factors.present.user_id, "Signing in asks for no code any more.")
+    await tell_of_change(work, factors.present.user_id, FactorChange.OFF)
     return None
 
 

@@ -17,6 +17,21 @@ CHALLENGE_LIFETIME = timedelta(minutes=5)
 """How long a passkey may take to answer."""
 
 
+class FactorChange(StrEnum):
+    """What a person is told by mail about how they sign in."""
+
+    ON = "on"
+    OFF = "off"
+    RECOVERY_CODES = "recovery_codes"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_REMOVED = "passkey_removed"
+    PASSKEY_REFUSED = "passkey_refused"
+    """It counts fewer uses than were seen."""
+    TRIED_OFTEN = "tried_often"
+    """Somebody who knows the password has no code."""
+
+
 class SignInMethod(StrEnum):
     """By what somebody proved to be the person."""
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
+from domain.identity.values import FactorChange
 from domain.mail.values import LINKS, PARAMETERS, Link, LinkPurpose, Template
 from infrastructure.link_tokens import LinkToken
 from infrastructure.link_tokens.hmac import HmacLinkTokens
@@ -144,13 +145,16 @@ def test_who_has_no_account_is_not_greeted_by_name(letters: Letters) -> None:
     assert "Hello" not in letter.text + letter.html
 
 
-def test_every_change_of_the_second_factor_has_its_words(letters: Letters) -> None:
-    changes = ("on", "off", "recovery_codes", "recovery_code_used", "passkey_added", "other")
+def test_every_change_of_how_one_signs_in_is_told_in_its_own_words(letters: Letters) -> None:
     told = {
-        letters.write(mail(Template.SECOND_FACTOR_CHANGED, change)).text.splitlines()[2]
-        for change in (*changes, "passkey_removed")
+        change: letters.write(
+            mail("second_factor_changed", parameters={"username": "anna", "change": change})
+        )
+        for change in (*FactorChange, "something newer")
     }
-    assert len(told) == 7
+    assert len({letter.text for letter in told.values()}) == len(told)
+    refused = {FactorChange.PASSKEY_REFUSED, FactorChange.TRIED_OFTEN}
+    assert {change for change, letter in told.items() if "refused" in letter.subject} == refused
 
 
 def test_every_outcome_of_a_leak_has_its_words(letters: Letters) -> None:
