@@ -23,6 +23,7 @@ from api import (
     usage,
 )
 from api.callers import Doorkeeper
+from api.deployments import logs as deployment_logs
 from api.deployments import routes as deployments
 from api.envelope import Envelope
 from api.errors import problem_response
@@ -40,6 +41,7 @@ ROUTERS = (
     api_keys.router,
     leaks.router,
     deployments.router,
+    deployment_logs.router,
     images.router,
     analytics.router,
     usage.router,

@@ -1,6 +1,6 @@
 """What the API needs, handed in by whoever starts it. Nothing here is looked up or created."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from infrastructure.registries import Registries
 from infrastructure.report_signatures import ReportSignatures
 from infrastructure.sealing import Vault
 from infrastructure.tokens import Tokens
-from projections.analytics.logs import LogQueries
+from projections.analytics.logs import LogEntry, LogQueries
 from projections.analytics.queries import AnalyticsQueries
 from projections.live import LiveEvent
 from projections.reading import Reader
@@ -48,8 +48,24 @@ class Live(Protocol):
 
     def watch(
         self, wants: Callable[[LiveEvent], bool], *, since: tuple[int, int] | None
-    ) -> AsyncIterator[LiveEvent]:
+    ) -> AsyncGenerator[LiveEvent, None]:
         """Yield what is wanted, from now on or since a place, each once and in order."""
+        ...
+
+
+class Followers(Protocol):
+    """Follows the logs of deployments."""
+
+    def follow(
+        self,
+        deployment_id: str,
+        *,
+        team_id: str,
+        tail: int,
+        since: datetime | None = None,
+        search: str = "",
+    ) -> AsyncGenerator[LogEntry, None]:
+        """Yield the last lines and then each new one."""
         ...
 
 
@@ -93,6 +109,8 @@ class Options:
     session_idle_lifetime: timedelta = timedelta(days=7)
     wait_seconds_max: float = 5.0
     """How long a read waits for its view to reach the position it asks for."""
+    follow_seconds_max: float = 3600.0
+    """After this a log followed over HTTP ends; whoever wants more asks again."""
     deletion_wait_seconds: float = 15.0
     """How long the deletion of a deployment is waited for before it is only promised."""
 
@@ -112,6 +130,7 @@ class Services:
     counters: Counters
     tokens: Tokens
     live: Live
+    followers: Followers
     registries: Registries
     secret: bytes
     """Signs cursors and hides idempotency keys; the same in every API process."""

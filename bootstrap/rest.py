@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 
 from api.app import create_app
 from api.live.hub import Hub
+from api.live.lines import Followers
 from api.services import Options, Services
 from bootstrap.core import Core
 from bootstrap.settings import Settings
@@ -83,7 +84,7 @@ def _services(
     registries: Registries,
 ) -> Services:
     settings = core.settings
-    analytics = AnalyticsQueries(clickhouse)
+    analytics, logs = AnalyticsQueries(clickhouse), LogQueries(clickhouse)
     keys_url = settings.leaks.github_keys_url
     checks: dict[str, Callable[[], Awaitable[object]]] = {
         "postgres": reader.check,
@@ -98,9 +99,10 @@ def _services(
         links=core.links(),
         views=reader,
         analytics=analytics,
-        logs=LogQueries(clickhouse),
+        logs=logs,
         counters=counters,
         live=hub,
+        followers=Followers(logs),
         registries=registries,
         tokens=JwtTokens(
             signing_key_pem=settings.secrets.signing_key,

@@ -10,15 +10,13 @@ from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from api.answers import Answer, answer, respond
+from api.deployments.finding import their_deployment
 from api.deployments.shapes import (
     AsOf,
     Changed,
     DeploymentId,
     DeploymentOut,
     DeploymentQuery,
-    Line,
-    Lines,
-    LogQuery,
     NewDeployment,
     RegistryAuthIn,
     Requested,
@@ -37,7 +35,7 @@ from api.deployments.shapes import (
 from api.errors import InvalidValue
 from api.guard import GuardedRoute
 from api.lists import PageQuery, pagination_of, window_of
-from api.moments import moment, position_or_moment
+from api.moments import position_or_moment
 from api.openapi import refusals
 from api.requests import POSITION_HEADER, Read, Write, Writing, etag, reading
 from api.schemas import Message
@@ -60,7 +58,6 @@ from projections.deployments import (
     DEPLOYMENT_LISTING,
     DeploymentRow,
     as_of,
-    deployment_by_id,
     is_there,
     list_deployments,
 )
@@ -140,7 +137,7 @@ async def get(
         row = await _as_of(read, deployment_id, query.as_of)
         read.must_hold("deployments:read", team_id=row.team_id)
     else:
-        row = await _theirs(read, deployment_id, "deployments:read")
+        row = await their_deployment(read, deployment_id, "deployments:read")
     shown = deployment_of(row, read.options.gateway_url)
     return respond(shown, headers={"ETag": etag(row.version)})
 
@@ -148,40 +145,8 @@ async def get(
 @router.get("/{deployment_id}/status", response_model=StatusOut, responses=SHOWING)
 async def status(deployment_id: DeploymentId, read: Reading) -> Response:
     """Show how its containers are."""
-    row = await _theirs(read, deployment_id, "deployments:read")
+    row = await their_deployment(read, deployment_id, "deployments:read")
     return respond(status_of(row, now=read.services.clock()), headers={"ETag": etag(row.version)})
-
-
-@router.get("/{deployment_id}/logs", response_model=Lines, responses=SHOWING)
-async def logs(
-    deployment_id: DeploymentId, query: Annotated[LogQuery, Query()], read: Reading
-) -> Response:
-    """Show what its containers wrote."""
-    row = await _theirs(read, deployment_id, "logs:read")
-    if query.follow:
-        raise InvalidValue("Logs cannot be followed yet; ask again with since.", follow="is true")
-    entries = await read.services.logs.tail(
-        row.id,
-        team_id=row.team_id,
-        limit=query.tail,
-        since=moment(query.since, "since") if query.since else None,
-        until=moment(query.until, "until") if query.until else None,
-        search=query.search,
-    )
-    return respond(
-        Lines(
-            logs=[
-                Line(
-                    timestamp=entry.timestamp,
-                    level=entry.level or "info",
-                    message=entry.message,
-                    source=entry.source,
-                    replica=entry.replica_id,
-                )
-                for entry in entries
-            ]
-        )
-    )
 
 
 @router.get("/{deployment_id}/revisions", response_model=Revisions, responses=SHOWING)
@@ -191,7 +156,7 @@ async def revisions(
     read: Annotated[Read, reading("deployments", "revisions")],
 ) -> Response:
     """List what ran, what runs and what failed to run, newest first."""
-    row = await _theirs(read, deployment_id, "deployments:read")
+    row = await their_deployment(read, deployment_id, "deployments:read")
     name = f"revisions of {row.id}"
     window = window_of(query, REVISION_LISTING, name, read.services)
     page = await list_revisions(read.views, window, deployment_id=row.id)
@@ -325,16 +290,6 @@ async def _digest_of(write: Write, image: str, auth: RegistryAuthIn | None) -> s
         username=auth.username if auth is not None else None,
         password=auth.password if auth is not None else None,
     )
-
-
-async def _theirs(read: Read, deployment_id: str, scope: str) -> DeploymentRow:
-    row = None
-    if is_id(deployment_id, "dpl"):
-        row = await deployment_by_id(read.views, deployment_id, team_ids=read.seen_teams)
-    if row is None:
-        raise NotFound
-    read.must_hold(scope, team_id=row.team_id)
-    return row
 
 
 async def _as_of(read: Read, deployment_id: str, text: str) -> DeploymentRow:

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 import structlog
 
+from api.live.queues import Waiting
 from api.services import EventDecoder, Log
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Progress, Stream, Topic
@@ -26,35 +27,12 @@ Place = tuple[int, int]
 log = structlog.get_logger()
 
 
-class TooSlow(Exception):
-    """The watcher did not take its messages in time. Nothing is lost: it may resume."""
-
-
-class Watcher:
-    """Somebody's queue."""
+class Watcher(Waiting[LiveEvent]):
+    """Somebody's queue, and what belongs into it."""
 
     def __init__(self, wants: Callable[[LiveEvent], bool]) -> None:
+        super().__init__(WAITING_MAX)
         self.wants = wants
-        self.too_slow = False
-        self._waiting: deque[LiveEvent] = deque()
-        self._more = asyncio.Event()
-
-    def put(self, event: LiveEvent) -> None:
-        """Add a message. Called by the hub."""
-        if len(self._waiting) >= WAITING_MAX:
-            self.too_slow = True
-        elif not self.too_slow:
-            self._waiting.append(event)
-        self._more.set()
-
-    async def next(self) -> LiveEvent:
-        """Return the next message; raises `TooSlow` when some could not be kept."""
-        while not self._waiting:
-            if self.too_slow:
-                raise TooSlow
-            self._more.clear()
-            await self._more.wait()
-        return self._waiting.popleft()
 
 
 class Hub:
@@ -99,7 +77,7 @@ class Hub:
 
     async def watch(
         self, wants: Callable[[LiveEvent], bool], *, since: Place | None
-    ) -> AsyncIterator[LiveEvent]:
+    ) -> AsyncGenerator[LiveEvent, None]:
         """Yield what happens from now on, or since then, each once and in order."""
         watcher = Watcher(wants)
         async for event in self._before(watcher, since):

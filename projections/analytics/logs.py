@@ -14,6 +14,7 @@ LINES_MAX = 5000
 
 _NANOSECONDS_MAX = 2**63 - 1
 _ORDINAL_MAX = 2**32 - 1
+_HOUR_NS = 3600 * 10**9
 
 
 class CollectedLine(Protocol):
@@ -77,6 +78,10 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class _Now(msgspec.Struct, frozen=True):
+    stored_us: int
+
+
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line, as it is shown."""
 
@@ -91,6 +96,17 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     def timestamp(self) -> datetime:
         """When it was written, to the microsecond."""
         return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=self.timestamp_ns // 1000)
+
+
+class StoredEntry(LogEntry, frozen=True, kw_only=True):
+    """A line, and when it was stored: by that order one follows."""
+
+    stored_us: int
+
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """What tells it from every other line of its deployment."""
+        return (self.replica_id, self.timestamp_ns, self.ordinal)
 
 
 class ClickHouseLogSink:
@@ -152,6 +168,43 @@ class LogQueries:
         )
         rows.reverse()
         return rows
+
+    async def now_us(self) -> int:
+        """Return the store's time, in Unix microseconds: whatever is stored next is later."""
+        [now] = await self._clickhouse.query(
+            _Now, "SELECT toUnixTimestamp64Micro(now64(6)) AS stored_us", {}
+        )
+        return now.stored_us
+
+    async def stored_after(
+        self, deployment_id: str, *, team_id: str, after_us: int
+    ) -> list[StoredEntry]:
+        """Return the lines stored after a moment, in the order in which they were.
+
+        About `LINES_MAX` at most; whole inserts, so that nothing is left out between two calls.
+        Lines that were written more than an hour before they were stored are not news.
+        """
+        return await self._clickhouse.query(
+            StoredEntry,
+            """
+            SELECT toUnixTimestamp64Nano(time) AS timestamp_ns,
+                   replica_id, ordinal, source, level, message,
+                   toUnixTimestamp64Micro(stored_at) AS stored_us
+            FROM container_logs
+            WHERE team_id = {team_id:String} AND deployment_id = {deployment_id:String}
+              AND time >= fromUnixTimestamp64Nano({oldest:Int64}, 'UTC')
+              AND stored_at > fromUnixTimestamp64Micro({after:Int64}, 'UTC')
+            ORDER BY stored_at
+            LIMIT {limit:UInt32} WITH TIES
+            """,
+            {
+                "team_id": team_id,
+                "deployment_id": deployment_id,
+                "oldest": after_us * 1000 - _HOUR_NS,
+                "after": after_us,
+                "limit": LINES_MAX,
+            },
+        )
 
 
 def _row(line: CollectedLine) -> LogRow:

@@ -72,12 +72,17 @@ _STATEMENTS = (
         ordinal UInt32 COMMENT 'counts the lines of one replica with the same time',
         source LowCardinality(String),
         level LowCardinality(String),
-        message String CODEC(ZSTD)
+        message String CODEC(ZSTD),
+        stored_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC') COMMENT 'for whoever follows'
     )
     ENGINE = ReplacingMergeTree
     PARTITION BY toYYYYMMDD(time)
     ORDER BY (team_id, deployment_id, time, replica_id, ordinal)
     SETTINGS ttl_only_drop_parts = 1
+    """,
+    f"""
+    ALTER TABLE {LOGS}
+    ADD COLUMN IF NOT EXISTS stored_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
     """,
 )
 

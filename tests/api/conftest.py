@@ -19,6 +19,7 @@ from prometheus_client import generate_latest
 
 from api.app import create_app
 from api.live.hub import Hub
+from api.live.lines import Followers
 from api.services import Options, Services
 from commands.bus import Context
 from commands.deployments import ReportReplicas
@@ -56,6 +57,7 @@ OPTIONS = Options(
     rate_logs=PLENTY,
     wait_seconds_max=20.0,
     deletion_wait_seconds=0.3,
+    follow_seconds_max=0.3,
 )
 
 Body = dict[str, Any]
@@ -287,6 +289,7 @@ async def api(
         logs=LogQueries(clickhouse),
         counters=counters,
         live=hub,
+        followers=Followers(LogQueries(clickhouse)),
         registries=NoRegistries(),
         tokens=JwtTokens(
             signing_key_pem=SIGNING_KEY, issuer="http://api.test", lifetime_seconds=600

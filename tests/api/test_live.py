@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from api.live import hub as hub_module
+from api.live.queues import TooSlow
 from domain.deployments.values import ReplicaPhase
 from projections.live import LiveEvent
 from tests.api.conftest import Api, Visitor
@@ -37,8 +38,8 @@ class Server:
         return f"ws://127.0.0.1:{port}/v1/events"
 
 
-@pytest.fixture
-async def server(api: Api) -> AsyncIterator[Server]:
+@contextlib.asynccontextmanager
+async def serving(api: Api) -> AsyncIterator[Server]:
     served = Server(api)
     task = asyncio.create_task(served.server._serve())
     while not served.server.started:  # noqa: ASYNC110 - it says so there
@@ -46,6 +47,12 @@ async def server(api: Api) -> AsyncIterator[Server]:
     yield served
     served.server.should_exit = True
     await task
+
+
+@pytest.fixture
+async def server(api: Api) -> AsyncIterator[Server]:
+    async with serving(api) as served:
+        yield served
 
 
 @contextlib.asynccontextmanager
@@ -236,5 +243,5 @@ async def test_who_does_not_listen_is_let_go_and_may_come_back(
     for _ in range(5):
         watcher.put(event)
     assert [await watcher.next() for _ in range(3)] == [event] * 3
-    with pytest.raises(hub_module.TooSlow):
+    with pytest.raises(TooSlow):
         await watcher.next()
