@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.answers import Answer, answer, respond
 from api.errors import InvalidValue
 from api.guard import GuardedRoute
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import Pagination, TeamPageQuery, pagination_of, window_of
 from api.openapi import refusals
 from api.requests import Read, Write, Writing, etag, reading
 from api.schemas import Input, Instant, Integer, Message, Output, identifier
@@ -188,10 +188,10 @@ async def create(body: NewKey, write: Writing) -> Response:
 
 @router.get("", response_model=Keys, responses=refusals(401, 403))
 async def list_all(
-    query: Annotated[PageQuery, Query()], read: Annotated[Read, reading(*KEY_VIEWS)]
+    query: Annotated[TeamPageQuery, Query()], read: Annotated[Read, reading(*KEY_VIEWS)]
 ) -> Response:
     """List the keys that were not revoked."""
-    team_ids = read.team_ids("keys:read", "keys:write")
+    team_ids = read.team_ids("keys:read", "keys:write", named=query.team_id)
     window = window_of(query, KEY_LISTING, "api_keys", read.services)
     page = await list_keys(read.views, window, team_ids=team_ids)
     return respond(

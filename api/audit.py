@@ -11,11 +11,12 @@ from starlette.responses import Response
 from api.addresses import opened_addresses
 from api.answers import respond
 from api.guard import GuardedRoute
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import Pagination, TeamPageQuery, pagination_of, window_of
 from api.moments import moment
 from api.openapi import refusals
 from api.requests import Read, reading
 from api.schemas import Output, Text
+from commands.work import missing
 from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
 from projections.audit import AUDIT_LISTING, AuditRow, Sought, history, list_audit
@@ -26,7 +27,7 @@ RESOURCES = ("dpl", "key", "usr", "ses")
 Reading = Annotated[Read, reading("audit")]
 
 
-class AuditQuery(PageQuery):
+class AuditQuery(TeamPageQuery):
     """Which events."""
 
     actor: Annotated[Text | None, Field(max_length=60)] = None
@@ -68,7 +69,7 @@ class History(Output):
 @router.get("/audit", response_model=Entries, responses=refusals(401, 403))
 async def audit(query: Annotated[AuditQuery, Query()], read: Reading) -> Response:
     """List what happened to the team's things, newest first."""
-    team_ids = read.team_ids("audit:read")
+    team_ids = read.team_ids("audit:read", named=query.team_id)
     window = window_of(query, AUDIT_LISTING, "audit", read.services)
     sought = Sought(
         actor=query.actor,
@@ -82,7 +83,7 @@ async def audit(query: Annotated[AuditQuery, Query()], read: Reading) -> Respons
         window,
         sought,
         team_ids=team_ids,
-        user_id=read.caller.actor.user_id,
+        user_id=read.caller.actor.user_id if query.team_id is None else None,
     )
     return respond(
         Entries(
@@ -101,9 +102,11 @@ async def history_of(
     team_ids = read.team_ids("audit:read")
     if not any(is_id(resource, prefix) for prefix in RESOURCES):
         raise NotFound
-    rows = await history(read.views, resource, team_ids=team_ids, user_id=read.caller.actor.user_id)
+    user_id = read.caller.actor.user_id
+    rows = await history(read.views, resource, team_ids=team_ids, user_id=user_id)
     if not rows:
-        raise NotFound
+        seen = await history(read.views, resource, team_ids=read.seen_teams, user_id=user_id)
+        raise missing("audit:read") if seen else NotFound
     return respond(History(resource=resource, events=await _entries(rows, read)))
 
 

@@ -32,6 +32,13 @@ class PageQuery(Input):
     """A field of the list; with `-` in front, the other way round."""
 
 
+class TeamPageQuery(PageQuery):
+    """Which part of a list, and whose."""
+
+    team_id: Annotated[str | None, Query(max_length=40)] = None
+    """One team; all of the caller's unless named."""
+
+
 class Pagination(Output):
     """Where in the list this is."""
 

@@ -65,8 +65,13 @@ class Asking:
             raise missing(any_of[0])
         return team_id
 
-    def team_ids(self, *any_of: str) -> tuple[str, ...]:
-        """Return the teams in which the caller holds one of these scopes; refuses if in none."""
+    def team_ids(self, *any_of: str, named: str | None = None) -> tuple[str, ...]:
+        """Return the teams in which the caller holds one of these scopes; refuses if in none.
+
+        Only the one that is named, if one is.
+        """
+        if named is not None:
+            return (self.team_id(*any_of, named=named),)
         found = self.caller.actor.teams_with(*any_of)
         if not found:
             raise missing(any_of[0])

@@ -116,7 +116,7 @@ async def request(body: NewDeployment, write: Writing) -> Response:
 @router.get("", response_model=Summaries, responses=refusals(401, 403))
 async def list_all(query: Annotated[DeploymentQuery, Query()], read: Reading) -> Response:
     """List the deployments."""
-    team_ids = read.team_ids("deployments:read")
+    team_ids = read.team_ids("deployments:read", named=query.team_id)
     window = window_of(query, DEPLOYMENT_LISTING, "deployments", read.services)
     status = Status(query.status) if query.status is not None else None
     page = await list_deployments(read.views, window, team_ids=team_ids, status=status)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from api.lists import PageQuery, Pagination
+from api.lists import Pagination, TeamPageQuery
 from api.schemas import Input, Integer, Output, Text, identifier
 from domain.deployments import values
 from domain.kernel.errors import RuleViolated
@@ -133,7 +133,7 @@ class RollBack(Input):
     """The last one that was live, unless given."""
 
 
-class DeploymentQuery(PageQuery):
+class DeploymentQuery(TeamPageQuery):
     """Which deployments."""
 
     status: StatusName | None = None

@@ -72,6 +72,8 @@ class Visitor:
         self.account: Body = {}
         self.session: Body = {}
         self.position = "0"
+        self.team_id: str | None = None
+        """Where what is made goes; the personal team unless set."""
 
     def at(self, api: "Api") -> "Visitor":
         """Return the same person, who asks another process."""
@@ -97,8 +99,12 @@ class Visitor:
     async def post(self, path: str, body: object = None, **headers: str) -> httpx.Response:
         return await self.ask("POST", path, body, **headers)
 
+    def _whose(self) -> Body:
+        return {"teamId": self.team_id} if self.team_id else {}
+
     async def deploy(self, app_name: str = "hello", **changes: Any) -> str:
-        wish = {"appName": app_name, "image": "tallyport/echo", "port": 8080, **changes}
+        wish = {"appName": app_name, "image": "tallyport/echo", "port": 8080}
+        wish = {**wish, **self._whose(), **changes}
         answer = await self.post("/v1/deployments", wish)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
@@ -116,7 +122,8 @@ class Visitor:
         return str(added.json()["id"])
 
     async def create_key(self, *scopes: str, **changes: Any) -> Body:
-        wish = {"name": "a key", "scopes": list(scopes or ("call:*",)), **changes}
+        wish = {"name": "a key", "scopes": list(scopes or ("call:*",))}
+        wish = {**wish, **self._whose(), **changes}
         answer = await self.post("/v1/api-keys", wish)
         assert answer.status_code == 201, answer.text
         made: Body = answer.json()

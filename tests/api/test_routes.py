@@ -331,7 +331,8 @@ async def url_of(row: Row, visitor: Visitor) -> str:
         deployment_id = await visitor.deploy(f"app-{secrets.token_hex(5)}")
         path = path.replace("{deployment_id}", deployment_id).replace("{resource}", deployment_id)
     if "{team_id}" in path:
-        path = path.replace("{team_id}", await visitor.found_team(f"Team {secrets.token_hex(5)}"))
+        team_id = visitor.team_id or await visitor.found_team(f"Team {secrets.token_hex(5)}")
+        path = path.replace("{team_id}", team_id)
     if "{user_id}" in path:
         path = path.replace("{user_id}", await visitor.api.new_member(path.split("/")[3]))
     if "{invitation_id}" in path:

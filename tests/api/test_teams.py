@@ -152,3 +152,28 @@ async def test_a_key_sees_its_team_and_no_other(api: Api) -> None:
     assert [(team["id"], team["role"]) for team in listed] == [(acme, None)]
     assert is_problem(await program.get(f"/v1/teams/{ajax}"), 404)
     assert is_problem(await program.ask("DELETE", f"/v1/teams/{acme}/members/me"), 403)
+
+
+async def test_every_list_is_narrowed_to_one_team(api: Api) -> None:
+    anna, bert = await api.join("anna"), await api.join("bert")
+    acme = await anna.found_team()
+    for name, team_id in (("one", acme), ("two", anna.account["teamId"])):
+        await anna.deploy(name, teamId=team_id)
+        await anna.create_key(teamId=team_id, name=name)
+    for path, found in (("deployments", "appName"), ("api-keys", "name")):
+        field = {"api-keys": "apiKeys"}.get(path, path)
+        everything = (await anna.get(f"/v1/{path}?sort={found}")).json()[field]
+        assert [each[found] for each in everything] == ["one", "two"]
+        narrowed = (await anna.get(f"/v1/{path}?teamId={acme}")).json()
+        assert [each[found] for each in narrowed[field]] == ["one"]
+        assert narrowed["pagination"]["total"] == 1
+    audit = (await anna.get(f"/v1/audit?teamId={acme}&limit=100")).json()["events"]
+    assert {each["type"] for each in audit} == {
+        "teams.TeamCreated",
+        "teams.MemberAdded",
+        "deployments.DeploymentRequested",
+        "api_keys.ApiKeyCreated",
+    }
+    for path in ("deployments", "api-keys", "audit"):
+        for foreign in (acme, "org-0000000000", "x"):
+            assert is_problem(await bert.get(f"/v1/{path}?teamId={foreign}"), 404)
