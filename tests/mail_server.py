@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import warnings
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -71,7 +72,7 @@ class MailServer:
 
     async def until(self, count: int) -> list[EmailMessage]:
         """Return the letters once there are so many."""
-        async with asyncio.timeout(60), self._arrived:
+        async with asyncio.timeout(120), self._arrived:
             await self._arrived.wait_for(lambda: len(self.letters) >= count)
         return self.letters
 
@@ -83,9 +84,9 @@ class MailServer:
         starttls: ssl.SSLContext | None = None,
         password_needed: bool = False,
         unicode_addresses: bool = True,
-        port: int = 0,
+        place: socket.socket | None = None,
     ) -> AsyncIterator["MailServer"]:
-        """Serve on 127.0.0.1."""
+        """Serve on 127.0.0.1, on a port of its own or where nobody listened so far."""
         loop = asyncio.get_running_loop()
         opened: list[SMTP] = []
 
@@ -106,7 +107,8 @@ class MailServer:
             opened.append(one)
             return one
 
-        server = await loop.create_server(connection, "127.0.0.1", port, ssl=implicit_tls)
+        where: dict[str, Any] = {"sock": place} if place else {"host": "127.0.0.1", "port": 0}
+        server = await loop.create_server(connection, **where, ssl=implicit_tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -122,6 +124,14 @@ class MailServer:
 def _authenticate(_: SMTP, __: Session, ___: Envelope, ____: str, given: Any) -> AuthResult:
     right = LoginPassword(USER.encode(), MAIL_PASSWORD.encode())
     return AuthResult(success=given == right, handled=False)
+
+
+@contextlib.contextmanager
+def nobody_listening() -> Iterator[socket.socket]:
+    """Hold a port that refuses every connection."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        yield place
 
 
 class Authority:

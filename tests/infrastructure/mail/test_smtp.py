@@ -14,8 +14,7 @@ import pytest
 
 from infrastructure.mail import MailAway, MailRefused, OutgoingMail
 from infrastructure.mail.smtp import SmtpMailer, Tls, smtp_options
-from tests.mail_server import MAIL_PASSWORD, USER, Authority, MailServer
-from tests.servers import free_port
+from tests.mail_server import MAIL_PASSWORD, USER, Authority, MailServer, nobody_listening
 
 SENDER = Address("Tallyport", "no-reply", "tallyport.example")
 LETTER = OutgoingMail(
@@ -232,7 +231,8 @@ async def test_a_server_that_does_not_want_anything_is_away(greeting: bytes) -> 
 
 
 async def test_no_server_at_all_is_trouble_for_all_letters() -> None:
-    trouble = await away(mailer(free_port()))
+    with nobody_listening() as place:
+        trouble = await away(mailer(place.getsockname()[1]))
     assert trouble.for_all
     assert "cannot be reached" in str(trouble)
 

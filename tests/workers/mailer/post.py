@@ -136,7 +136,7 @@ class Post:
         return not await self.installation.query("SELECT FROM views.mails WHERE id = %s", mail_id)
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while not await condition():  # noqa: ASYNC110  the database is asked
                 await asyncio.sleep(0.01)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from infrastructure.ending import end
 from tests.mail_server import MailServer
 from tests.wiring import SECRET, Installation
 from tests.workers.mailer.post import Post
@@ -36,14 +35,12 @@ async def mailer_process(
         env=environ,
         stdout=asyncio.subprocess.DEVNULL,
     )
-    waiting = asyncio.create_task(process.wait())
     try:
         yield process
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-        await end(waiting)
 
 
 async def test_a_mailer_that_is_killed_loses_nothing_and_repeats_itself_recognisably(

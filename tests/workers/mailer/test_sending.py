@@ -1,6 +1,7 @@
 """A mailer at work: real log, real view, real mail server."""
 
 import asyncio
+import socket
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -9,7 +10,7 @@ from commands.bus import Context
 from commands.mail import MarkMailSent
 from commands.work import NOBODY
 from domain.mail.values import Template
-from tests.servers import free_port
+from tests.mail_server import nobody_listening
 from tests.wiring import Installation
 from tests.workers.mailer.post import FAST, SITE, Post
 from workers.mailer.sending import MailWorker
@@ -77,14 +78,18 @@ async def test_while_the_server_is_away_mails_wait_and_no_attempt_is_counted(
     post: Post,
 ) -> None:
     anna = await post.installation.register()
-    port = free_port()
     mails = [await post.ask(user_id=anna.user_id) for _ in range(3)]
-    async with post.mailer(port=port):
+    with nobody_listening() as place:
+        await _wait_for_the_server(post, place, mails)
+    assert len(post.server.letters) == 3
+
+
+async def _wait_for_the_server(post: Post, place: socket.socket, mails: list[str]) -> None:
+    async with post.mailer(port=place.getsockname()[1]):
         await asyncio.sleep(0.3)  # whatever it does meanwhile, it may not lose or count anything
         assert [await post.attempts(mail_id) for mail_id in mails] == [0, 0, 0]
-        async with post.server.open(port=port):
+        async with post.server.open(place=place):
             assert [await post.outcome(mail_id) for mail_id in mails] == [SENT] * 3
-    assert len(post.server.letters) == 3
 
 
 async def test_after_a_day_a_mail_is_given_up(post: Post) -> None:
@@ -96,8 +101,10 @@ async def test_after_a_day_a_mail_is_given_up(post: Post) -> None:
         outcomes = [await post.outcome(put_off), await post.outcome(waiting)]
     assert sorted(outcomes) == [[("MailFailed", "the server put the letter off: 451")], SENT]
     away = await post.ask(user_id=anna.user_id)
-    async with post.mailer(port=free_port(), clock=lambda: tomorrow):
-        [(event, reason)] = await post.outcome(away)
+    with nobody_listening() as place:
+        port = place.getsockname()[1]
+        async with post.mailer(port=port, clock=lambda: tomorrow):
+            [(event, reason)] = await post.outcome(away)
     assert event == "MailFailed"
     assert "cannot be reached" in str(reason)
 
