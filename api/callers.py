@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from starlette.datastructures import Headers
 
 from api.errors import AddressNotAllowed, InvalidCredentials
+from api.key_uses import KeyUses
 from api.services import Services
 from commands.work import Actor
 from domain.api_keys.values import Network, hash_of, is_within, looks_like_key
@@ -57,6 +58,7 @@ class Doorkeeper:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self.key_uses = KeyUses(services.bus, services.clock)
         self._sessions: Remembered[SignedIn] = Remembered()
         self._keys: Remembered[KnownKey] = Remembered()
         self._asked_sessions: Sharing[SignedIn] = Sharing()
@@ -109,6 +111,7 @@ class Doorkeeper:
             raise InvalidCredentials
         if known.networks and not is_within(address, known.networks):
             raise AddressNotAllowed
+        self.key_uses.saw(known.caller.actor.id)
         return known.caller
 
     async def _key(self, secret_hash: str) -> KnownKey:

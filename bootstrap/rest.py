@@ -8,6 +8,7 @@ import uvicorn
 from prometheus_client import generate_latest
 
 from api.app import create_app
+from api.key_uses import KeyUses
 from api.live.hub import Hub
 from api.live.lines import Followers
 from api.services import Options, Services
@@ -43,9 +44,11 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     if settings.containers.registry_check == "on":
         registries = HttpRegistries(private=settings.containers.private_registries)
     services = _services(core, reader, counters, clickhouse, hub, registries)
+    app = create_app(services)
+    uses: KeyUses = app.state.doorkeeper.key_uses
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(services),
+            app,
             host=settings.api.host,
             port=settings.api.port,
             log_config=None,
@@ -61,6 +64,7 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     )
     reading = asyncio.create_task(reader.run(stop))
     telling = asyncio.create_task(hub.run(stop))
+    noting = asyncio.create_task(uses.run())
     serving = asyncio.create_task(_serve_without_signals(server))
     try:
         await asyncio.wait(
@@ -69,7 +73,8 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
         server.should_exit = True
         await serving
     finally:
-        await end(reading, telling)
+        await end(reading, telling, noting)
+        await uses.note()
         await counters.close()
         await registries.close()
         await clickhouse.close()

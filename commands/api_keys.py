@@ -13,7 +13,12 @@ from commands.mail import request_mail
 from commands.teams import owners_of
 from commands.work import Loaded, Work
 from domain.api_keys.api_key import API_KEY, ApiKey, must_be_in_the_future
-from domain.api_keys.events import ApiKeyCreated, ApiKeyGraceEnded, ApiKeyLeaked, ApiKeyRevoked
+from domain.api_keys.events import (
+    ApiKeyCreated,
+    ApiKeyGraceEnded,
+    ApiKeyLeaked,
+    ApiKeyRevoked,
+)
 from domain.api_keys.values import (
     BASE62,
     PREFIX,

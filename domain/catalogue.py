@@ -83,6 +83,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "teams.InvitationAccepted@1": teams.InvitationAccepted,
     "teams.InvitationRevoked@1": teams.InvitationRevoked,
     "metering.RequestsServed@1": metering.RequestsServed,
+    "metering.ApiKeysUsed@1": metering.ApiKeysUsed,
 }
 
 UPCASTERS: dict[str, Callable[[dict[str, object]], dict[str, object]]] = {}

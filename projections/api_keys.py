@@ -20,7 +20,7 @@ from domain.api_keys.events import (
 )
 from domain.api_keys.values import EXPIRY_ANNOUNCED_DAYS, fields_after
 from domain.kernel.events import Event
-from domain.metering.events import RequestsServed
+from domain.metering.events import ApiKeysUsed, RequestsServed
 from domain.metering.values import decode_frame
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
@@ -161,8 +161,36 @@ KEY_USAGE = View(
 )
 
 
+class KeyCallRow(msgspec.Struct, frozen=True, kw_only=True):
+    """When a key was last used at the REST API, to the minute."""
+
+    key_id: str
+    last_used: datetime
+
+
+def _call_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
+    if not isinstance(event, ApiKeysUsed):
+        return []
+    return [((key_id,), KeyCallRow(key_id=key_id, last_used=event.at)) for key_id in event.key_ids]
+
+
+def _fold_call(row: KeyCallRow | None, call: KeyCallRow, _: RecordedEvent) -> KeyCallRow:
+    return call if row is None or row.last_used < call.last_used else row
+
+
+KEY_CALLS = View(
+    name="key_calls",
+    version=1,
+    topic=Topic.EVENTS,
+    row=KeyCallRow,
+    key=("key_id",),
+    changes=_call_changes,
+    fold=_fold_call,
+)
+
+
 class UsedKey(ApiKeyRow, frozen=True, kw_only=True):
-    """A key and what the gateway saw of it."""
+    """A key, what the gateways saw of it, and when it was last used there or at the REST API."""
 
     request_count: int
     last_used: datetime | None
@@ -229,8 +257,10 @@ async def key_by_id(reader: Reader, key_id: str, *, team_ids: Sequence[str]) -> 
     """Return one of these teams' keys, unless it was revoked."""
     return await reader.row(
         UsedKey,
-        "SELECT k.*, coalesce(u.requests, 0) AS request_count, u.last_used"
-        " FROM views.api_keys AS k LEFT JOIN views.key_usage AS u ON u.key_id = k.id"
+        "SELECT k.*, coalesce(u.requests, 0) AS request_count,"
+        " greatest(u.last_used, c.last_used) AS last_used FROM views.api_keys AS k"
+        " LEFT JOIN views.key_usage AS u ON u.key_id = k.id"
+        " LEFT JOIN views.key_calls AS c ON c.key_id = k.id"
         " WHERE k.id = %s AND k.team_id = ANY(%s) AND k.revoked_at IS NULL",
         key_id,
         list(team_ids),
@@ -241,8 +271,10 @@ async def list_keys(reader: Reader, window: Window, *, team_ids: Sequence[str]) 
     """Return these teams' keys that were not revoked."""
     return await reader.page(
         UsedKey,
-        "SELECT k.*, coalesce(u.requests, 0) AS request_count, u.last_used"
-        " FROM views.api_keys AS k LEFT JOIN views.key_usage AS u ON u.key_id = k.id"
+        "SELECT k.*, coalesce(u.requests, 0) AS request_count,"
+        " greatest(u.last_used, c.last_used) AS last_used FROM views.api_keys AS k"
+        " LEFT JOIN views.key_usage AS u ON u.key_id = k.id"
+        " LEFT JOIN views.key_calls AS c ON c.key_id = k.id"
         " WHERE k.team_id = ANY(%s) AND k.revoked_at IS NULL",
         list(team_ids),
         listing=KEY_LISTING,

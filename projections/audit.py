@@ -13,6 +13,8 @@ from infrastructure.stream import Topic
 from projections.reading import Listing, Page, Reader, Window
 from projections.view import Change, View
 
+_OBSERVED = "metering."
+"""What we noticed ourselves: nobody did it to anything."""
 _NEVER_SHOWN = frozenset(
     {
         "secret_hash",
@@ -44,6 +46,8 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _changes(_: object, recorded: RecordedEvent) -> Sequence[Change]:
+    if recorded.topic.startswith(_OBSERVED):
+        return []
     return [((recorded.position,), recorded)]
 
 
@@ -90,7 +94,7 @@ def _storable(value: object) -> object:
 
 AUDIT = View(
     name="audit",
-    version=3,
+    version=4,
     topic=Topic.EVENTS,
     row=AuditRow,
     key=("position",),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from projections.api_keys import API_KEYS, KEY_USAGE
+from projections.api_keys import API_KEYS, KEY_CALLS, KEY_USAGE
 from projections.audit import AUDIT
 from projections.deployments import DEPLOYMENTS
 from projections.erasures import ERASURES
@@ -27,6 +27,7 @@ VIEWS: tuple[View[Any], ...] = (
     PASSKEYS,
     API_KEYS,
     KEY_USAGE,
+    KEY_CALLS,
     DEPLOYMENTS,
     REVISIONS,
     ROUTES,

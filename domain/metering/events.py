@@ -1,4 +1,6 @@
-"""The one fact of metering: a frame of request lines was recorded."""
+"""The facts of metering: a frame of request lines was recorded, keys were used."""
+
+from datetime import datetime
 
 from domain.kernel.events import Event
 from domain.metering.values import WorkerLines
@@ -30,3 +32,14 @@ class RequestsServed(Event, frozen=True, kw_only=True):
     """Lines that could not be read; they are kept aside beside the log, never guessed."""
     lines: bytes
     """The request lines, as the gateway wrote them: JSON lines, compressed with Zstandard."""
+
+
+class ApiKeysUsed(Event, frozen=True, kw_only=True):
+    """These keys were used at the REST API within the minute before.
+
+    Noted once a minute for all of them, each time in a stream of its own: an event per call would
+    cost too much, and nothing here is billed. What a gateway serves stands in `RequestsServed`.
+    """
+
+    at: datetime
+    key_ids: tuple[str, ...]

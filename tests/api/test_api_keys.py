@@ -4,7 +4,9 @@ from typing import Any
 
 import httpx
 
+from api.key_uses import KeyUses
 from domain.api_keys.events import ApiKeyExpirySet
+from domain.api_keys.values import assemble_key
 from tests.api.conftest import Api, Body, Visitor
 from tests.api.test_routes import is_problem
 
@@ -326,3 +328,30 @@ async def test_a_key_gives_itself_a_new_secret_but_no_other_key_more_than_it_hol
         assert is_problem(answer, 403)
     renewed = await rotate(program, own)
     assert await status_with(api, renewed["apiKey"]) == 200
+
+
+async def test_a_use_at_this_api_is_noted_to_the_minute_and_costs_no_event_per_call(
+    api: Api,
+) -> None:
+    anna = await api.join()
+    used, idle = await anna.create_key(), await anna.create_key()
+    began = datetime.now(UTC).replace(second=0, microsecond=0)
+    before = await api.installation.store.last_position()
+    for _ in range(20):
+        assert await status_with(api, used["apiKey"]) == 200
+    assert await status_with(api, assemble_key("0" * 12, "0" * 30)) == 401
+    uses: KeyUses = api.app.state.doorkeeper.key_uses
+    for _ in range(3):
+        await uses.note()
+    assert await api.installation.store.last_position() == before + 1
+    await api.installation.caught_up()
+    shown = (await anna.get(f"/v1/api-keys/{used['id']}")).json()
+    last_used = datetime.fromisoformat(shown["lastUsed"])
+    assert began <= last_used <= datetime.now(UTC)
+    assert (last_used.second, last_used.microsecond) == (0, 0)
+    listed = (await anna.get("/v1/api-keys")).json()["apiKeys"]
+    assert {each["id"]: each["lastUsed"] for each in listed} == {
+        used["id"]: shown["lastUsed"],
+        idle["id"]: None,
+    }
+    assert "use-" not in (await anna.get("/v1/audit")).text

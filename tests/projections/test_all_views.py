@@ -22,6 +22,7 @@ from commands.deployments import (
 from commands.identity import EraseUser, SignIn
 from commands.identity.second_factors import ConfirmTotp, PrepareTotp
 from commands.mail import MarkMailFailed
+from commands.metering import NoteKeyUse
 from commands.teams import (
     AcceptInvitation,
     ChangeMemberRole,
@@ -37,7 +38,7 @@ from domain.mail.events import MailRequested
 from domain.teams.values import Role
 from projections.catalogue import VIEWS
 from projections.view import View
-from tests.projections.asking import Gateway, digest, line, rebuild, seeded
+from tests.projections.asking import NOON, Gateway, digest, line, rebuild, seeded
 from tests.wiring import PASSWORD, Installation, Person
 
 PROVISIONER = Context(actor=Actor(id="provisioner"))
@@ -211,6 +212,8 @@ class Story:
 
     async def _serve(self) -> None:
         keys = [key_id for _, key_id in self._keys]
+        note = NoteKeyUse(at=NOON - timedelta(minutes=len(keys)), key_ids=tuple(keys))
+        await self._installation.dispatch(note, PROVISIONER)
         lines = [
             line(number, key_id=self._chance.choice(["", *keys]), status=200 + number)
             for number in range(self._chance.randrange(5))

@@ -12,10 +12,13 @@ from commands.api_keys import (
     RotateApiKey,
 )
 from commands.bus import Context
+from commands.metering import NoteKeyUse
 from commands.work import Actor
 from domain.api_keys.values import hash_of
-from projections.api_keys import API_KEYS, KEY_USAGE
+from projections.api_keys import API_KEYS, KEY_CALLS, KEY_USAGE, key_by_id
+from projections.catalogue import VIEWS
 from projections.gateway import KEYS
+from projections.reading import Reader
 from tests.projections.asking import NOON, Gateway, at, digest, line, rebuild
 from tests.wiring import Installation, Person
 
@@ -159,6 +162,34 @@ async def test_use_of_a_key_is_counted_over_all_gateways(
     }
     assert rows["key-0000000001"]["last_used"] == NOON + timedelta(hours=3)
     assert rows["key-0000000002"]["last_used"] == NOON + timedelta(hours=1)
+
+
+async def test_a_key_was_last_used_when_either_the_gateway_or_the_rest_api_saw_it_last(
+    installation: Installation, gateway: Gateway
+) -> None:
+    anna = await installation.register()
+    keys = [(await installation.create_key(anna)).key_id for _ in range(4)]
+    await gateway.serve(line(1, key_id=keys[0]), line(2, key_id=keys[1]))
+    noted = Context(actor=Actor(id="api"))
+    for minute, key_ids in (
+        (NOON + HOUR, (keys[0], keys[2])),
+        (NOON - HOUR, (keys[1], keys[2])),  # another process, a little late
+    ):
+        await installation.dispatch(NoteKeyUse(at=minute, key_ids=key_ids), noted)
+    installation.start_views([API_KEYS, KEY_USAGE, KEY_CALLS])
+    await installation.caught_up([API_KEYS, KEY_USAGE, KEY_CALLS])
+    reader = Reader(installation.pool, installation.conninfo, VIEWS)
+    used = {}
+    for key_id in keys:
+        key = await key_by_id(reader, key_id, team_ids=[anna.team_id])
+        assert key is not None
+        used[key_id] = (key.last_used, key.request_count)
+    assert used == {
+        keys[0]: (NOON + HOUR, 1),
+        keys[1]: (NOON, 1),
+        keys[2]: (NOON + HOUR, 0),
+        keys[3]: (None, 0),
+    }
 
 
 async def test_replaying_twice_gives_the_same_view(
