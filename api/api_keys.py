@@ -1,5 +1,6 @@
 """API keys: made, shown, changed, given a new secret, revoked."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from api.errors import InvalidValue
 from api.guard import GuardedRoute
 from api.lists import Pagination, TeamPageQuery, pagination_of, window_of
 from api.openapi import refusals
+from api.proofs import must_be_recent
 from api.requests import Read, Write, Writing, etag, reading
 from api.schemas import Input, Instant, Integer, Message, Output, identifier
 from commands.api_keys import (
@@ -25,6 +27,7 @@ from commands.api_keys import (
 from domain.api_keys.values import DEFAULT_SCOPES, NETWORKS_MAX, networks
 from domain.kernel.errors import DomainError, NotFound
 from domain.kernel.ids import is_id
+from domain.kernel.permissions import MANAGES, OWNS
 from projections.api_keys import KEY_LISTING, UsedKey, key_by_id, list_keys
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/api-keys", tags=["API keys"])
@@ -183,6 +186,7 @@ async def create(body: NewKey, write: Writing) -> Response:
         )
         return answer(shown, status=201, headers={"Location": f"/v1/api-keys/{key.key_id}"})
 
+    await _must_be_sure_of(command.scopes, write)
     return await write.dispatch(command, made)
 
 
@@ -224,6 +228,7 @@ async def change(key_id: KeyId, body: KeyChange, write: Writing) -> Response:
         raise InvalidValue("Name at least one field that is to be different.")
     if "scopes" in changes:
         changes["scopes"] = tuple(changes["scopes"])
+        await _must_be_sure_of(changes["scopes"], write)
     if "allowed_cidrs" in changes:
         changes["allowed_cidrs"] = tuple(changes["allowed_cidrs"] or ())
     if "requests_per_minute" in changes and changes["requests_per_minute"] is None:
@@ -299,3 +304,9 @@ def _shown(key: UsedKey, *, now: datetime) -> Key:
 
 def _what_it_is(key: Any) -> dict[str, Any]:  # noqa: ANN401 - an aggregate's state or a view's row
     return {name: getattr(key, name) for name in WhatAKeyIs.model_fields if name != "id"}
+
+
+async def _must_be_sure_of(scopes: Collection[str], write: Write) -> None:
+    """Ask for a proof not long ago before a key gets power over the team itself."""
+    if not (MANAGES | OWNS).isdisjoint(scopes):
+        await must_be_recent(write)

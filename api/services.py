@@ -90,6 +90,8 @@ class Options:
     """Requests per minute and caller."""
     public_url: str = "http://localhost:8000"
     """This API as its users reach it: passkeys work for its name only."""
+    admin_second_factor: str = "once-set"
+    """When admins of the platform need one: `always`, `once-set`, `never`."""
     otp_issuer: str = "Tallyport"
     """By which authenticator apps show where their codes are for."""
     idempotency_keys_max: int = 50_000

@@ -11,6 +11,7 @@ from domain.identity.events import (
     TotpDisabled,
     TotpEnabled,
 )
+from domain.identity.values import SignInMethod
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
 from projections.reading import Reader
@@ -66,4 +67,27 @@ async def second_factors_of(reader: Reader, user_id: str) -> SecondFactorRow | N
     """Return what a person has besides the password."""
     return await reader.row(
         SecondFactorRow, "SELECT * FROM views.second_factors WHERE user_id = %s", user_id
+    )
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """How sure it is that a session is still its person's."""
+
+    authenticated_at: datetime
+    """When the person last proved to be there."""
+    method: SignInMethod
+    has_second_factor: bool
+    """Whether the person could have proved more than the password."""
+
+
+async def proof_of(reader: Reader, session_id: str) -> Proof | None:
+    """Return by what, and when, the person of a session proved to be there."""
+    return await reader.row(
+        Proof,
+        "SELECT s.authenticated_at, s.method,"
+        " (EXISTS (SELECT FROM views.second_factors AS f"
+        " WHERE f.user_id = s.user_id AND f.enabled_at IS NOT NULL)"
+        " OR EXISTS (SELECT FROM views.passkeys AS p WHERE p.user_id = s.user_id))"
+        " AS has_second_factor FROM views.sessions AS s WHERE s.id = %s",
+        session_id,
     )

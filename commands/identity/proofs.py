@@ -16,9 +16,9 @@ from domain.identity.second_factors import (
     SecondFactors,
     stream_of,
 )
-from domain.identity.session import SESSION, StepUpRequired
+from domain.identity.session import SESSION
 from domain.identity.user import USER, User
-from domain.identity.values import FactorChange, SignInMethod
+from domain.identity.values import FactorChange, SignInMethod, StepUpRequired
 from domain.kernel.errors import DomainError, NotAllowed
 from domain.mail.values import Template
 

@@ -10,21 +10,13 @@ from domain.identity.events import (
     SessionStarted,
     SessionSteppedUp,
 )
-from domain.identity.values import SignInMethod
+from domain.identity.values import RECENT, SignInMethod, StepUpRequired
 from domain.kernel.aggregates import Aggregate
 from domain.kernel.errors import NotAllowed
 from domain.kernel.events import Event
 
 GRACE = timedelta(seconds=10)
 """How long the token before the last one is forgiven: its answer may have been lost on the way."""
-
-
-RECENT = timedelta(minutes=15)
-"""For so long after a proof, what is delicate may be done without another."""
-
-
-class StepUpRequired(NotAllowed):
-    """You proved to be you too long ago for this; do it again at /v1/auth/step-up."""
 
 
 class SessionOver(NotAllowed):

@@ -5,7 +5,7 @@ import unicodedata
 from datetime import timedelta
 from enum import StrEnum
 
-from domain.kernel.errors import RuleViolated
+from domain.kernel.errors import NotAllowed, RuleViolated
 
 _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{1,30})[a-z0-9]")
 
@@ -15,6 +15,13 @@ RESERVED_USERNAMES = frozenset(
 
 CHALLENGE_LIFETIME = timedelta(minutes=5)
 """How long a passkey may take to answer."""
+
+RECENT = timedelta(minutes=15)
+"""For so long after a proof, what is delicate may be done without another."""
+
+
+class StepUpRequired(NotAllowed):
+    """You proved to be you too long ago for this; do it again at /v1/auth/step-up."""
 
 
 class FactorChange(StrEnum):

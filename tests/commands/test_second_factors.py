@@ -31,8 +31,7 @@ from domain.identity.second_factors import (
     TooManyCodes,
     stream_of,
 )
-from domain.identity.session import StepUpRequired
-from domain.identity.values import SignInMethod
+from domain.identity.values import SignInMethod, StepUpRequired
 from tests.wiring import PASSWORD, Clock, Installation, Person
 
 NO_ONE = Context(actor=NOBODY)
