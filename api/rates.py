@@ -1,6 +1,7 @@
 """How often one may ask: four classes of requests, counted per key, user or address."""
 
 import math
+import re
 import time
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from infrastructure.counters import Counters, Standing
 
 WINDOW_SECONDS = 60
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+TAKES_A_PASSWORD = re.compile(r"/v1/user(?:/password|/2fa(?:/.*)?)?")
+"""Who holds a stolen token may not guess faster there than a stranger at the front door."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Rates:
 
     def _rate_of(self, method: str, path: str) -> Rate:
         if path.startswith("/v1/auth/") or path == "/token":
+            return self._auth
+        if method not in READING and TAKES_A_PASSWORD.fullmatch(path):
             return self._auth
         if path.startswith("/v1/") and path.endswith(("/logs", "/metrics")):
             return self._logs

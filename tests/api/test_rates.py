@@ -38,6 +38,27 @@ async def test_each_kind_of_request_has_its_own_limit_and_tells_it(api: Api) -> 
     await strict.close()
 
 
+async def test_whatever_takes_a_password_is_counted_with_the_sign_ins(api: Api) -> None:
+    anna = await api.join()
+    strict = api.another(rate_auth=7)
+    for method, path in (
+        ("POST", "/v1/auth/step-up"),
+        ("PUT", "/v1/user/password"),
+        ("POST", "/v1/user/2fa"),
+        ("DELETE", "/v1/user/2fa"),
+        ("POST", "/v1/user/2fa/confirm"),
+        ("POST", "/v1/user/2fa/recovery-codes"),
+        ("DELETE", "/v1/user"),
+    ):
+        answer = await strict.client.request(method, path, headers=anna.headers)
+        assert answer.headers["ratelimit-policy"] == '"auth";q=7;w=60', path
+    refused = await strict.client.request("DELETE", "/v1/user", headers=anna.headers)
+    assert is_problem(refused, 429)
+    looking = await strict.client.request("GET", "/v1/user/2fa", headers=anna.headers)
+    assert looking.headers["ratelimit-policy"].startswith('"reads"')
+    await strict.close()
+
+
 async def test_strangers_are_counted_by_address_and_people_by_themselves(api: Api) -> None:
     anna, berta = await api.join("anna"), await api.join("berta")
     strict = api.another(rate_auth=3)
