@@ -1,10 +1,11 @@
 """Asks how much the gateway costs with everything on.
 
-Four ways to the same replica, each on one thread, with the same load, in turn and three times:
+Five ways to the same replica, each on one thread, with the same load, in turn and three times:
 nginx's `proxy_pass` as it is usually written, the same with connections to the replica kept, and a
-bare HAProxy, which check and record nothing; and the gateway with 100,000 keys, a limit per key and
-the meter running. Prints one line: the ratios of the medians, and the lines lost (requests that
-`wrk` saw answered and the meter did not store).
+bare HAProxy, which check and record nothing; that HAProxy with its ordinary `httplog` in a file, as
+who runs one would have it; and the gateway with 100,000 keys, a limit per key and the meter
+running. Prints one line: the ratios of the medians, and the lines lost (requests that `wrk` saw
+answered and the meter did not store).
 
 Needs nginx and wrk: `apt-get install -y nginx-light wrk`. Run it as a module, because a script of
 this name would hide the package it measures: `.venv/bin/python -m benchmarks.gateway`.
@@ -23,6 +24,7 @@ import sys
 import tempfile
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import IO
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -35,9 +37,9 @@ from gateway.launch import LaunchOptions
 from gateway.meter import Meter, MeterMetrics, MeterOptions
 
 KEYS_IN_USE = 1_000
-UPSTREAM, BARE, GATEWAY = "upstream", "bare haproxy", "gateway"
+UPSTREAM, BARE, BARE_LOGGING, GATEWAY = "upstream", "bare haproxy", "haproxy, httplog", "gateway"
 NGINX, NGINX_KEPT = "nginx proxy_pass", "nginx proxy_pass, connections kept"
-WAYS = (NGINX, NGINX_KEPT, BARE, GATEWAY)
+WAYS = (NGINX, NGINX_KEPT, BARE, BARE_LOGGING, GATEWAY)
 BECOME_HAPROXY = (
     "import sys, msgspec; from gateway.launch import LaunchOptions, exec_haproxy;"
     " exec_haproxy(msgspec.json.decode(sys.argv[1], type=LaunchOptions,"
@@ -137,7 +139,7 @@ server {{ listen 127.0.0.1:{ports[NGINX_KEPT]}; location / {{ proxy_pass http://
 
 
 def haproxy_configuration(ports: dict[str, int]) -> str:
-    """Return a HAProxy that only passes on."""
+    """Return a HAProxy that only passes on, and writes that down on one of its ports."""
     return f"""
 global
     nbthread 1
@@ -148,6 +150,11 @@ defaults
     timeout connect 5s
 frontend bare
     bind 127.0.0.1:{ports[BARE]}
+    default_backend replica
+frontend logging
+    bind 127.0.0.1:{ports[BARE_LOGGING]}
+    log stdout len 8192 format raw local0 info
+    option httplog
     default_backend replica
 backend replica
     server one 127.0.0.1:{ports[UPSTREAM]}
@@ -190,10 +197,12 @@ async def measure(port: int, script: Path, seconds: int) -> tuple[float, int]:
     return float(rate[1]), int(total[1])
 
 
-async def start(stack: AsyncExitStack, *command: str | Path) -> None:
+async def start(
+    stack: AsyncExitStack, *command: str | Path, stdout: IO[bytes] | None = None
+) -> None:
     """Start a server that ends with the benchmark."""
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL
+        *command, cwd=Path(__file__).parents[1], stdout=stdout, stderr=subprocess.DEVNULL
     )
 
     async def stop() -> None:
@@ -236,7 +245,9 @@ async def run(arguments: argparse.Namespace, folder: Path) -> None:
             configuration.write_text(nginx_configuration(folder / name, server))
             await start(stack, "nginx", "-p", folder / name, "-c", configuration)
         (folder / "bare.cfg").write_text(haproxy_configuration(ports))
-        await start(stack, get_haproxy_binary(), "-db", "-f", folder / "bare.cfg")
+        with (folder / "bare.log").open("ab") as sink:
+            bare = (get_haproxy_binary(), "-db", "-f", folder / "bare.cfg")
+            await start(stack, *bare, stdout=sink)
         await start_gateway(stack, folder, table(arguments.keys, ports[UPSTREAM]), ports, store)
         for name in WAYS:
             await until_it_answers(ports[name], key_text(arguments.keys - 1))
@@ -317,6 +328,7 @@ def report(rates: dict[str, list[float]], *, answered: int, store: CountingStore
             "ofNginx": round(median[GATEWAY] / median[NGINX], 2),
             "ofNginxConnectionsKept": round(median[GATEWAY] / median[NGINX_KEPT], 2),
             "ofBareHaproxy": round(median[GATEWAY] / median[BARE], 2),
+            "ofBareHaproxyLogging": round(median[GATEWAY] / median[BARE_LOGGING], 2),
             "rounds": {
                 name: [round(rate) for rate in measured] for name, measured in rates.items()
             },

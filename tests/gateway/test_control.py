@@ -230,7 +230,7 @@ async def test_what_somebody_else_did_to_a_worker_is_noticed_and_undone(
     runtime = Runtime(gateway.launch.run_folder)
     worker, _ = await runtime.workers()
     await runtime.change(
-        worker, [f"add map current/{KEYS} {hash_of('tp_x').upper()} k:org-1:9::all"]
+        worker, [f"add map current/{KEYS} {hash_of('tp_x').upper()} k:org-1:9::all:anywhere"]
     )
     await runtime.change(worker, [f"del map current/{ROUTES} open"])
     await runtime.change(worker, ["set server dpl-shop/rep-0 state maint"])
