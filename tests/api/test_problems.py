@@ -7,7 +7,7 @@ import pytest
 from api.errors import CODES, ApiError, known_problems, problem_of
 from api.problems import BY_STATUS, WHAT_TO_DO, Explanation, explain
 from domain.kernel.errors import DomainError
-from gateway.configuration import problems
+from gateway.refusals import problems
 from infrastructure.event_store import UnreadableEvent
 from tests.api.conftest import Api
 
