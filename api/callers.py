@@ -121,6 +121,8 @@ class Doorkeeper:
             row = await key_by_hash(self._services.views, secret_hash)
         if row is None or row.revoked_at is not None:
             raise InvalidCredentials
+        if row.forsaken and not all(scope.startswith("call:") for scope in row.scopes):
+            raise InvalidCredentials  # about to be revoked: its maker left the team
         known = KnownKey(
             caller=Caller(
                 actor=Actor(

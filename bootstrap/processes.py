@@ -134,11 +134,13 @@ async def mailer(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
-    """Forget old idempotency keys, erase whoever is to be erased, tell of keys that expire."""
+    """Forget old answers, erase whoever is to be, tell of keys that expire, see people off."""
     from projections.catalogue import VIEWS  # noqa: PLC0415 - only this process
+    from projections.departures import DEPARTURES  # noqa: PLC0415 - the same
     from projections.erasures import ERASURES  # noqa: PLC0415 - the same
     from projections.news import ViewNews  # noqa: PLC0415 - the same
     from projections.reading import Reader  # noqa: PLC0415 - the same
+    from workers.departures import Departures  # noqa: PLC0415 - the same
     from workers.eraser import Eraser  # noqa: PLC0415 - the same
     from workers.expiry_announcer import ExpiryAnnouncer  # noqa: PLC0415 - the same
 
@@ -158,9 +160,17 @@ async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
     async def announce() -> None:
         await ExpiryAnnouncer(core.bus(), Reader(core.pool, core.conninfo, VIEWS)).run()
 
+    async def see_off() -> None:
+        reader = Reader(core.pool, core.conninfo, VIEWS)
+        news = ViewNews(core.conninfo, {DEPARTURES.name})
+        try:
+            await Departures(core.bus(), reader, news).run()
+        finally:
+            await news.close()
+
     async with open_core(settings, connections_max=4) as core:
         await run_alone(
-            core, "scheduler", stop, lambda: end_on(stop, forget(), erase(), announce())
+            core, "scheduler", stop, lambda: end_on(stop, forget(), erase(), announce(), see_off())
         )
 
 

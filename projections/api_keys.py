@@ -120,7 +120,7 @@ API_KEYS = View(
     key=("id",),
     changes=key_changes,
     fold=_fold_key,
-    indexes=("UNIQUE secret_hash", "UNIQUE retiring_hash", "team_id, created_at, id"),
+    indexes=("UNIQUE secret_hash", "UNIQUE retiring_hash", "team_id, created_at, id", "created_by"),
 )
 
 
@@ -204,11 +204,21 @@ KEY_LISTING = Listing(
 )
 
 
-async def key_by_hash(reader: Reader, secret_hash: str) -> ApiKeyRow | None:
+class PresentedKey(ApiKeyRow, frozen=True, kw_only=True):
+    """A key, and whether its maker is no longer in its team."""
+
+    forsaken: bool
+
+
+async def key_by_hash(reader: Reader, secret_hash: str) -> PresentedKey | None:
     """Return the key of which one secret, the current or the one before, has this hash."""
     return await reader.row(
-        ApiKeyRow,
-        "SELECT * FROM views.api_keys WHERE secret_hash = %s OR retiring_hash = %s",
+        PresentedKey,
+        "SELECT k.*, EXISTS (WITH RECURSIVE makers AS (SELECT k.created_by AS maker UNION"
+        "  SELECT p.created_by FROM makers JOIN views.api_keys AS p ON p.id = makers.maker)"
+        "  SELECT FROM makers JOIN views.departures AS d"
+        "  ON d.team_id = k.team_id AND d.user_id = makers.maker) AS forsaken"
+        " FROM views.api_keys AS k WHERE k.secret_hash = %s OR k.retiring_hash = %s",
         secret_hash,
         secret_hash,
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 from projections.api_keys import API_KEYS, KEY_CALLS, KEY_USAGE
 from projections.audit import AUDIT
+from projections.departures import DEPARTURES
 from projections.deployments import DEPLOYMENTS
 from projections.erasures import ERASURES
 from projections.gateway import KEYS, ROUTES
@@ -22,6 +23,7 @@ VIEWS: tuple[View[Any], ...] = (
     TEAMS,
     MEMBERS,
     INVITATIONS,
+    DEPARTURES,
     SECOND_FACTORS,
     ERASURES,
     PASSKEYS,

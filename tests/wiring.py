@@ -194,7 +194,7 @@ class Installation:
         """Ask for a deployment."""
         wish: dict[str, Any] = {"image": "tallyport/echo", "port": 8000, "replicas_max": 10}
         command = RequestDeployment(
-            team_id=person.team_id, app_name=app_name, **{**wish, **changes}
+            **{"team_id": person.team_id, "app_name": app_name, **wish, **changes}
         )
         changed: Changed = (await self.dispatch(command, person.context)).result
         return changed

@@ -3,7 +3,8 @@
 import asyncio
 
 from domain.teams.values import Role
-from tests.api.conftest import Api
+from projections.departures import DEPARTURES
+from tests.api.conftest import Api, Visitor
 from tests.api.test_routes import is_problem
 
 
@@ -177,3 +178,24 @@ async def test_every_list_is_narrowed_to_one_team(api: Api) -> None:
     for path in ("deployments", "api-keys", "audit"):
         for foreign in (acme, "org-0000000000", "x"):
             assert is_problem(await bert.get(f"/v1/{path}?teamId={foreign}"), 404)
+
+
+async def test_a_managing_key_of_who_left_is_refused_before_it_is_revoked(api: Api) -> None:
+    """Nobody sees people off here: the API itself refuses."""
+    anna, bert = await api.join("anna"), await api.join("bert")
+    team_id = await anna.found_team()
+    await api.add_member(team_id, bert, Role.ADMIN)
+    managing = await bert.with_key("keys:write", "deployments:read", teamId=team_id)
+    made = await managing.post(
+        "/v1/api-keys", {"name": "by a key", "scopes": ["deployments:read"], "teamId": team_id}
+    )
+    by_key = Visitor(api, {"X-API-Key": made.json()["apiKey"]})
+    calling = await bert.with_key("call:*", teamId=team_id)
+    kept = await anna.with_key("deployments:read", teamId=team_id)
+    await anna.ask("DELETE", f"/v1/teams/{team_id}/members/{bert.account['id']}")
+    await api.installation.caught_up([DEPARTURES])
+    elsewhere = api.another()  # which remembers nobody
+    for program, status in ((managing, 401), (by_key, 401), (calling, 200), (kept, 200)):
+        answer = await program.at(elsewhere).ask("GET", "/v1/images")
+        assert answer.status_code == status
+    await elsewhere.close()
