@@ -33,6 +33,11 @@ class Answer(msgspec.Struct, frozen=True):
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         return msgspec.structs.replace(self, headers={**self.headers, **more})
 
+    def without(self, header: str) -> "Answer":
+        """Return it without one of its headers."""
+        kept = {name: value for name, value in self.headers.items() if name != header}
+        return msgspec.structs.replace(self, headers=kept)
+
 
 def answer(
     shape: BaseModel, *, status: int = OK, headers: Mapping[str, str] | None = None
@@ -47,6 +52,8 @@ def refusal(error: DomainError, *, request_id: str) -> Answer:
     return Answer(problem.status, problem_body(problem, request_id=request_id), problem.headers)
 
 
-def respond(shape: BaseModel, *, headers: Mapping[str, str] | None = None) -> Response:
+def respond(
+    shape: BaseModel, *, status: int = OK, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return a response that says this."""
-    return answer(shape, headers=headers).response()
+    return answer(shape, status=status, headers=headers).response()

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from api import (
+    admin,
     analytics,
     api_keys,
     audit,
@@ -47,6 +48,7 @@ ROUTERS = (
     usage.router,
     audit.router,
     live.router,
+    admin.router,
     # Without the prefix /v1:
     health.router,
     pages.router,

@@ -90,6 +90,7 @@ class Doorkeeper:
                 session_id=session.session_id,
                 grants={team_id: SCOPES_OF[role] for team_id, role in session.roles.items()},
                 home_team_id=session.team_id,
+                platform_admin=session.platform_admin,
             ),
             session_id=session.session_id,
         )

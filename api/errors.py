@@ -136,6 +136,7 @@ STATUS_BY_CODE = {
     "otp_wrong": 401,
     "passkey_refused": 401,
     "step_up_required": 401,
+    "link_not_valid": 410,
     "too_many_replicas": 422,  # a quota, not a rate: waiting does not help
 }
 STATUS_BY_KIND: tuple[tuple[type[Exception], int], ...] = (

@@ -109,6 +109,16 @@ class Options:
     access_token_seconds: int = 600
     session_lifetime: timedelta = timedelta(days=30)
     session_idle_lifetime: timedelta = timedelta(days=7)
+    verify_email: bool = False
+    """Let people sign in only after they have shown that their address is theirs."""
+    password_length_min: int = 8
+    guesses_per_network: int = 10
+    guesses_per_account: int = 50
+    """Wrong passwords for one account in a quarter of an hour: from one network, and altogether."""
+    mails_per_minute: int = 5
+    """Mails that one network may ask for, and that one address is sent, without signing in."""
+    even_answer_seconds: float = 0.3
+    """How long those answers take at least that must not tell whether an address has an account."""
     wait_seconds_max: float = 5.0
     """How long a read waits for its view to reach the position it asks for."""
     follow_seconds_max: float = 3600.0

@@ -113,6 +113,7 @@ def _services(
             signing_key_pem=settings.secrets.signing_key,
             issuer=settings.api.public_url,
             lifetime_seconds=settings.sessions.access_token_seconds,
+            earlier_keys_pem=[before] if (before := settings.secrets.signing_key_before) else [],
         ),
         secret=core.derived_secret("api"),
         images=PredefinedImages().images,
@@ -145,6 +146,10 @@ def _options(settings: Settings) -> Options:
         access_token_seconds=settings.sessions.access_token_seconds,
         session_lifetime=timedelta(days=settings.sessions.refresh_days_max),
         session_idle_lifetime=timedelta(days=settings.sessions.refresh_idle_days),
+        verify_email=settings.sessions.verify_email == "on",
+        password_length_min=settings.sessions.password_length_min,
+        guesses_per_network=settings.sessions.guesses_per_network,
+        guesses_per_account=settings.sessions.guesses_per_account,
     )
 
 

@@ -191,6 +191,15 @@ class Secrets:
         otherwise="",
         shown_default="made at the first start",
     )
+    signing_key_before: str = setting(
+        "TALLYPORT_SIGNING_KEY_BEFORE",
+        kinds.SIGNING_KEY,
+        "",
+        "The signing key before this one: its tokens are still taken while keys are changed.",
+        secret=True,
+        otherwise="",
+        shown_default="none",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +229,30 @@ class Sessions:
         kinds.TEXT,
         "Tallyport",
         "The name under which authenticator apps show the codes for this installation.",
+    )
+    verify_email: str = setting(
+        "TALLYPORT_VERIFY_EMAIL",
+        kinds.choice("on", "off"),
+        "off",
+        "Whether people must show that their address is theirs before they can sign in.",
+    )
+    password_length_min: int = setting(
+        "TALLYPORT_PASSWORD_MIN_LENGTH",
+        kinds.number(8, 64),
+        "8",
+        "Characters a password must have; 15 is better where it is the only factor.",
+    )
+    guesses_per_network: int = setting(
+        "TALLYPORT_GUESSES_PER_NETWORK",
+        kinds.number(1, 1_000_000),
+        "10",
+        "Wrong passwords for one account and from one network in a quarter of an hour.",
+    )
+    guesses_per_account: int = setting(
+        "TALLYPORT_GUESSES_PER_ACCOUNT",
+        kinds.number(1, 1_000_000),
+        "50",
+        "Wrong passwords for one account; then only networks it knows may try.",
     )
     argon2_memory_kib: int = setting(
         "TALLYPORT_ARGON2_MEMORY_KIB",

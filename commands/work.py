@@ -36,6 +36,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Of a person who is signed in."""
     home_team_id: str | None = None
     """Where things go unless a team is named: the personal team, or the key's own."""
+    platform_admin: bool = False
+    """Whether the person looks after the platform itself."""
 
     @classmethod
     def worker(cls, name: str, *held: str, team_id: str) -> "Actor":
@@ -147,12 +149,18 @@ class Work:
             stream_id: loaded.version for stream_id, loaded in self._loaded.items() if loaded.cached
         }
 
-    async def load(self, aggregate: Aggregate[State], stream_id: str) -> Loaded[State]:
-        """Return an aggregate, existing or not; the same object each time it is asked for."""
+    async def load(
+        self, aggregate: Aggregate[State], stream_id: str, *, fresh: bool = False
+    ) -> Loaded[State]:
+        """Return an aggregate, existing or not; the same object each time it is asked for.
+
+        `fresh` asks the log itself: for what a decision rests on without changing it, when a
+        moment late would be too late.
+        """
         known = self._loaded.get(stream_id)
         if known is not None:
             return known  # type: ignore[return-value] # states are invariant
-        loaded = await self._repository.load(aggregate, stream_id, fresh=self._fresh)
+        loaded = await self._repository.load(aggregate, stream_id, fresh=fresh or self._fresh)
         self._loaded[stream_id] = loaded  # type: ignore[assignment] # states are invariant
         return loaded
 
@@ -197,6 +205,11 @@ class Work:
             raise NotFound
         if not self.actor.holds(scope, team_id=team_id):
             raise missing(scope)
+
+    def must_be_platform_admin(self) -> None:
+        """Raise `NotAllowed` for whoever does not look after the platform."""
+        if not self.actor.platform_admin:
+            raise NotAllowed("Only an admin of the platform may do this.")
 
     def new_id(self, prefix: str) -> str:
         """Return a new random id."""

@@ -4,19 +4,28 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+from psycopg import sql
 
 from domain.identity.events import (
+    EmailChanged,
+    EmailVerificationRequested,
+    EmailVerified,
+    PlatformAdminGranted,
     SessionEnded,
     SessionRefreshed,
+    SessionsRevoked,
     SessionStarted,
     SessionSteppedUp,
+    UsernameChanged,
     UserRegistered,
+    UserReinstated,
+    UserSuspended,
 )
 from domain.identity.values import SignInMethod
 from domain.teams.values import Role
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
-from projections.reading import Reader
+from projections.reading import Listing, Page, Reader, Window
 from projections.view import Change, View
 
 
@@ -27,10 +36,25 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     team_id: str
     username: str
     email: str
-    status: str
+    pending_email: str | None = None
+    """An address that is yet to be shown to be the person's."""
+    verified: bool = True
+    suspended: bool = False
+    platform_admin: bool = False
+    epoch: int = 0
+    kept_session_id: str | None = None
+    """Sessions of an earlier epoch are over, but for this one."""
     created_at: datetime
     updated_at: datetime
     last_login: datetime | None = None
+    version: int
+
+    @property
+    def status(self) -> str:
+        """What the person may do, in one word."""
+        if self.suspended:
+            return "suspended"
+        return "active" if self.verified else "pending"
 
 
 class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,36 +71,79 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     """By what."""
     address: str | None = None
     """As the log has it: sealed."""
+    user_agent: str | None = None
+    epoch: int = 0
+    idle_seconds: int
     ended: bool = False
 
 
+_OF_A_PERSON = (
+    UserRegistered
+    | EmailVerificationRequested
+    | EmailVerified
+    | EmailChanged
+    | UsernameChanged
+    | SessionStarted
+    | SessionsRevoked
+    | PlatformAdminGranted
+    | UserSuspended
+    | UserReinstated
+)
+
+
 def _user_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
-    match event:
-        case UserRegistered() | SessionStarted():
-            return [((event.user_id,), event)]
-    return []
+    return [((event.user_id,), event)] if isinstance(event, _OF_A_PERSON) else []
 
 
 def _fold_user(row: UserRow | None, event: object, recorded: RecordedEvent) -> UserRow | None:
+    if isinstance(event, UserRegistered):
+        return UserRow(
+            id=event.user_id,
+            team_id=event.team_id,
+            username=event.username,
+            email=event.email,
+            verified=not event.pending,
+            created_at=recorded.recorded_at,
+            updated_at=recorded.recorded_at,
+            version=recorded.version,
+        )
+    if row is None:
+        return None
+    if isinstance(event, SessionStarted):
+        return msgspec.structs.replace(row, last_login=recorded.recorded_at)
+    own = recorded.stream_id == row.id
+    return msgspec.structs.replace(
+        row,
+        updated_at=recorded.recorded_at,
+        version=recorded.version if own else row.version,
+        **_told_by(event, row),
+    )
+
+
+def _told_by(event: object, row: UserRow) -> dict[str, object]:
+    """Return the columns that an event changes, with their new values."""
+    told: dict[str, object] = {}
     match event:
-        case UserRegistered():
-            return UserRow(
-                id=event.user_id,
-                team_id=event.team_id,
-                username=event.username,
-                email=event.email,
-                status="active",
-                created_at=recorded.recorded_at,
-                updated_at=recorded.recorded_at,
-            )
-        case SessionStarted() if row is not None:
-            return msgspec.structs.replace(row, last_login=recorded.recorded_at)
-    return row
+        case EmailVerificationRequested():
+            told = {"pending_email": event.email if row.verified else None}
+        case EmailVerified():
+            told = {"email": event.email, "pending_email": None, "verified": True}
+        case EmailChanged():
+            told = {"email": event.email, "pending_email": None}
+        case UsernameChanged():
+            told = {"username": event.username}
+        case SessionsRevoked():
+            told = {"epoch": event.epoch, "kept_session_id": event.kept_session_id}
+        case PlatformAdminGranted():
+            told = {"platform_admin": True}
+        case UserSuspended() | UserReinstated():
+            told = {"suspended": isinstance(event, UserSuspended)}
+    return told
 
 
 USERS = View(
     name="users",
-    version=1,
+    version=2,
     topic=Topic.EVENTS,
     row=UserRow,
     key=("id",),
@@ -106,6 +173,9 @@ def _fold_session(
                 authenticated_at=event.started_at,
                 method=event.method,
                 address=recorded.metadata.address,
+                user_agent=event.user_agent,
+                epoch=event.epoch,
+                idle_seconds=event.idle_seconds,
             )
         case SessionRefreshed() if row is not None:
             return msgspec.structs.replace(row, last_used_at=recorded.recorded_at)
@@ -140,23 +210,79 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     team_id: str
     expires_at: datetime
+    platform_admin: bool
     ended: bool
     roles: dict[str, Role]
     """What the person is in each team."""
+
+
+_OVER = sql.SQL("(s.ended OR (s.epoch < u.epoch AND s.id IS DISTINCT FROM u.kept_session_id))")
 
 
 async def session_by_id(reader: Reader, session_id: str) -> SignedIn | None:
     """Return a session and its person's teams."""
     return await reader.row(
         SignedIn,
-        "SELECT s.id AS session_id, s.user_id, u.team_id, s.expires_at, s.ended,"
-        " (SELECT coalesce(jsonb_object_agg(m.team_id, m.role), '{}') FROM views.members AS m"
-        "  WHERE m.user_id = s.user_id) AS roles"
-        " FROM views.sessions AS s JOIN views.users AS u ON u.id = s.user_id WHERE s.id = %s",
+        sql.SQL(
+            "SELECT s.id AS session_id, s.user_id, u.team_id, s.expires_at, u.platform_admin,"
+            " {over} AS ended,"
+            " (SELECT coalesce(jsonb_object_agg(m.team_id, m.role), '{{}}') FROM views.members AS m"
+            "  WHERE m.user_id = s.user_id) AS roles"
+            " FROM views.sessions AS s JOIN views.users AS u ON u.id = s.user_id WHERE s.id = %s"
+        ).format(over=_OVER),
         session_id,
+    )
+
+
+SESSION_LISTING = Listing(
+    sorts={"lastUsedAt": "last_used_at", "createdAt": "created_at"},
+    sort_default="-lastUsedAt",
+    id_column="id",
+    kinds=SESSIONS.columns,
+)
+
+
+async def list_sessions(
+    reader: Reader, window: Window, *, user_id: str, now: datetime
+) -> Page[SessionRow]:
+    """Return where a person is signed in."""
+    return await reader.page(
+        SessionRow,
+        sql.SQL(
+            "SELECT s.* FROM views.sessions AS s JOIN views.users AS u ON u.id = s.user_id"
+            " WHERE s.user_id = %s AND NOT {over} AND s.expires_at > %s"
+            " AND s.last_used_at + make_interval(secs => s.idle_seconds) > %s"
+        ).format(over=_OVER),
+        user_id,
+        now,
+        now,
+        listing=SESSION_LISTING,
+        window=window,
     )
 
 
 async def user_by_id(reader: Reader, user_id: str) -> UserRow | None:
     """Return a person."""
     return await reader.row(UserRow, "SELECT * FROM views.users WHERE id = %s", user_id)
+
+
+USER_LISTING = Listing(
+    sorts={"createdAt": "created_at", "username": "username"},
+    sort_default="-createdAt",
+    id_column="id",
+    kinds=USERS.columns,
+)
+
+
+async def list_users(reader: Reader, window: Window, *, search: str | None) -> Page[UserRow]:
+    """Return the people there are; those whose name or address has the text in it."""
+    return await reader.page(
+        UserRow,
+        "SELECT * FROM views.users WHERE (%s::text IS NULL"
+        " OR strpos(lower(username), lower(%s)) > 0 OR strpos(lower(email), lower(%s)) > 0)",
+        search,
+        search,
+        search,
+        listing=USER_LISTING,
+        window=window,
+    )

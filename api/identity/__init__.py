@@ -1,12 +1,14 @@
-"""People: joining, signing in and out, and who one is."""
+"""People: joining, signing in and out, passwords, and who one is."""
 
-from api.identity import accounts, erasure, passkeys, second_factors, sessions
+from api.identity import accounts, erasure, passkeys, passwords, second_factors, sessions, signed_in
 
 ROUTERS = (
     accounts.router,
     sessions.router,
-    sessions.token_router,
+    passwords.router,
+    signed_in.router,
     second_factors.router,
     erasure.router,
     passkeys.router,
+    sessions.token_router,
 )

@@ -22,7 +22,8 @@ from webauthn.helpers.structs import (
 from api.answers import Answer, answer, respond
 from api.guard import OPEN_TO_ALL, GuardedRoute
 from api.identity.challenges import answered, challenge
-from api.identity.sessions import Session, session_of
+from api.identity.guesses import network
+from api.identity.sessions import Session, session_of, user_agent
 from api.lists import PageQuery, Pagination, pagination_of, window_of
 from api.openapi import refusals
 from api.requests import Asking, Read, Write, Writing, reading
@@ -238,6 +239,8 @@ async def sign_in(body: PasskeySignIn, write: Writing) -> Response:
         relying_party=_relying_party(write),
         lifetime=options.session_lifetime,
         idle_lifetime=options.session_idle_lifetime,
+        network=network(write),
+        user_agent=user_agent(write),
     )
     return await write.dispatch(command, lambda session: session_of(write, session))
 

@@ -1,6 +1,7 @@
 """Signing in, staying signed in, signing out."""
 
 import contextlib
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import parse_qsl
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from api.answers import Answer, answer
 from api.errors import Detail, InvalidValue, Problem, problem_body
 from api.guard import FORM, OPEN_TO_ALL, GuardedRoute
+from api.identity.guesses import guessing, network
 from api.openapi import refusals, token_form
 from api.requests import Write, Writing
 from api.schemas import Input, Message, Output
@@ -20,9 +22,8 @@ from commands.identity import (
     RefreshSession,
     SignedIn,
     SignIn,
-    WrongCredentials,
 )
-from domain.kernel.ids import is_id
+from domain.identity.values import email_identity
 from projections.reading import ViewBehind
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Identity"])
@@ -92,9 +93,8 @@ async def login(body: Credentials, write: Writing) -> Response:
 
     Who has a second factor and sends no code with the right password is answered `otp_required`.
     """
-    return await write.dispatch(
-        _sign_in(write, body.email, body.password, body.otp),
-        lambda session: session_of(write, session),
+    return await _sign_in(
+        write, body.email, body.password, body.otp, lambda session: session_of(write, session)
     )
 
 
@@ -106,8 +106,6 @@ async def login(body: Credentials, write: Writing) -> Response:
 )
 async def refresh(body: Refreshing, write: Writing) -> Response:
     """Exchange a refresh token. One that was used before ends the whole session."""
-    if not is_id(body.refresh_token.partition(".")[0], "ses"):
-        raise WrongCredentials
     return await write.dispatch(
         RefreshSession(refresh_token=body.refresh_token),
         lambda session: session_of(write, session),
@@ -122,6 +120,11 @@ async def logout(write: Writing) -> Response:
     done = await write.run(
         EndSession(session_id=session_id), lambda _: answer(Message(message="Signed out"))
     )
+    return await ended(write, done, session_id)
+
+
+async def ended(write: Write, done: Answer, session_id: str) -> Response:
+    """Answer once this process refuses the session; every other one does within a second."""
     position = int(done.headers["X-Tallyport-Position"])
     with contextlib.suppress(ViewBehind):  # it has happened, also when the view is late
         await write.views.wait_for(
@@ -159,18 +162,35 @@ async def token(write: Writing) -> Response:
             )
         )
 
-    return await write.dispatch(_sign_in(write, email, password, form.get("otp")), signed_in)
+    return await _sign_in(write, email, password, form.get("otp"), signed_in)
 
 
-def _sign_in(write: Write, email: str, password: str, otp: str | None) -> SignIn:
+async def _sign_in(
+    write: Write,
+    email: str,
+    password: str,
+    otp: str | None,
+    signed_in: Callable[[SignedIn], Answer],
+) -> Response:
     options = write.options
-    return SignIn(
-        email=email,
-        password=password,
-        otp=otp,
-        lifetime=options.session_lifetime,
-        idle_lifetime=options.session_idle_lifetime,
-    )
+    async with guessing(write, email_identity(email)) as strangers_wait_seconds:
+        command = SignIn(
+            email=email,
+            password=password,
+            otp=otp,
+            lifetime=options.session_lifetime,
+            idle_lifetime=options.session_idle_lifetime,
+            network=network(write),
+            user_agent=user_agent(write),
+            strangers_wait_seconds=strangers_wait_seconds,
+        )
+        return await write.dispatch(command, signed_in)
+
+
+def user_agent(write: Write) -> str | None:
+    """Return what the program calls itself, as far as it is fit to be shown."""
+    sent = write.request.headers.get("user-agent", "")
+    return "".join(c for c in sent if c.isascii() and c.isprintable())[:120] or None
 
 
 async def _form(write: Write) -> dict[str, str]:

@@ -1,42 +1,85 @@
-"""Commands about people: join, sign in, stay signed in, sign out."""
+"""Commands about people: join, sign in, change password and profile, look after the platform."""
 
 from commands.bus import Handlers
-from commands.identity import erasure, passkeys, registration, second_factors, sessions
+from commands.identity import (
+    admins,
+    erasure,
+    passkeys,
+    passwords,
+    profile,
+    registration,
+    second_factors,
+    sessions,
+)
+from commands.identity.admins import (
+    CreateAdmin,
+    FollowAdminLink,
+    IssueAdminLink,
+    ReinstateUser,
+    SuspendUser,
+)
 from commands.identity.erasure import ConfirmKeyDestroyed, EraseUser, FinishErasure
+from commands.identity.passwords import (
+    ChangePassword,
+    RequestPasswordReset,
+    ResetPassword,
+)
+from commands.identity.profile import Changed, ChangeProfile
 from commands.identity.proofs import WrongCredentials
 from commands.identity.registration import (
     EmailTaken,
     Registered,
     RegisterUser,
+    ResendVerification,
     UsernameTaken,
+    VerifyEmail,
 )
 from commands.identity.sessions import (
+    EndOtherSessions,
     EndSession,
     RefreshSession,
     SignedIn,
     SignIn,
+    TooManyGuesses,
 )
 
 HANDLERS: Handlers = {
     **registration.HANDLERS,
     **sessions.HANDLERS,
-    **second_factors.HANDLERS,
     **erasure.HANDLERS,
     **passkeys.HANDLERS,
+    **passwords.HANDLERS,
+    **profile.HANDLERS,
+    **admins.HANDLERS,
+    **second_factors.HANDLERS,
 }
 
 __all__ = [
     "HANDLERS",
+    "ChangePassword",
+    "ChangeProfile",
+    "Changed",
     "ConfirmKeyDestroyed",
+    "CreateAdmin",
     "EmailTaken",
+    "EndOtherSessions",
     "EndSession",
     "EraseUser",
     "FinishErasure",
+    "FollowAdminLink",
+    "IssueAdminLink",
     "RefreshSession",
     "RegisterUser",
     "Registered",
+    "ReinstateUser",
+    "RequestPasswordReset",
+    "ResendVerification",
+    "ResetPassword",
     "SignIn",
     "SignedIn",
+    "SuspendUser",
+    "TooManyGuesses",
     "UsernameTaken",
+    "VerifyEmail",
     "WrongCredentials",
 ]

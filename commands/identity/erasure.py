@@ -8,7 +8,7 @@ from commands.work import Work
 from domain.identity.erasure import ERASURE
 from domain.identity.second_factors import OtpWrong
 from domain.identity.user import USER
-from domain.identity.values import email_identity
+from domain.identity.values import email_identity, username_claims
 from domain.kernel.errors import NotFound, RuleViolated
 from domain.teams.team import TEAM, LastOwner
 
@@ -46,7 +46,8 @@ async def erase_user(command: EraseUser, work: Work) -> OtpWrong | None:
         return proved
     user = await work.load(USER, person.user_id)
     await _leave(command.team_ids, work)
-    await work.release("username", person.username, owner_id=person.user_id)
+    for claimed in username_claims(person.username):
+        await work.release("username", claimed, owner_id=person.user_id)
     await work.release("email", email_identity(person.email), owner_id=person.user_id)
     work.record(user, person.erase())
     return None

@@ -74,6 +74,8 @@ class SignInWithPasskey(Command, frozen=True, kw_only=True):
     relying_party: RelyingParty
     lifetime: timedelta = timedelta(days=30)
     idle_lifetime: timedelta = timedelta(days=7)
+    network: str = ""
+    user_agent: str | None = None
 
 
 class PasskeyOffer(msgspec.Struct, frozen=True):
@@ -144,8 +146,8 @@ async def sign_in_with_passkey(command: SignInWithPasskey, work: Work) -> Signed
     """Start a session. A passkey that was copied is refused, and its owner told."""
     credential_id = str(command.credential["id"])
     user_id = await work.owner_of(CLAIM_SCOPE, credential_id)
-    user = (await work.load(USER, user_id)).state if user_id is not None else None
-    if user is None:
+    user = (await work.load(USER, user_id, fresh=True)).state if user_id is not None else None
+    if user is None or not user.may_sign_in:
         raise PasskeyRefused
     factors, state = await factors_of(work, user.user_id)
     passkey = state.passkey_of(credential_id)
@@ -163,12 +165,14 @@ async def sign_in_with_passkey(command: SignInWithPasskey, work: Work) -> Signed
     if any(isinstance(event, PasskeyCountWentBack) for event in events):
         await tell_of_change(work, user.user_id, FactorChange.PASSKEY_REFUSED)
         return PasskeyRefused()
-    return start_session(
+    return await start_session(
         work,
         user,
         method=SignInMethod.PASSKEY,
         lifetime=command.lifetime,
         idle_lifetime=command.idle_lifetime,
+        network=command.network,
+        user_agent=command.user_agent,
     )
 
 

@@ -28,14 +28,14 @@ _BETWEEN = re.compile(r"[\s-]+")
 
 
 class WrongCredentials(DomainError):
-    """E-mail address or password is wrong."""
+    """E-mail address or password is wrong, or the address was not verified yet."""
 
 
 async def check_password(work: Work, password: str) -> User:
     """Return who is signed in; raises `WrongCredentials` unless it is their password."""
     if work.actor.user_id is None:
         raise NotAllowed
-    user = (await work.load(USER, work.actor.user_id)).present
+    user = (await work.load(USER, work.actor.user_id, fresh=True)).present
     if not await work.passwords.verify(password, user.password_hash):
         raise WrongCredentials("The password is wrong.")
     return user

@@ -15,6 +15,81 @@ class UserRegistered(Event, frozen=True, kw_only=True):
     email: Personal
     password_hash: Personal
     """Argon2id in PHC form; sealed with the person's key like everything about them."""
+    pending: bool = False
+    """The person has yet to show that the address is theirs."""
+
+
+class EmailVerificationRequested(Event, frozen=True, kw_only=True):
+    """A link went to an address, to show whose it is. An older link is void from now on."""
+
+    user_id: str
+    email: Personal
+    nonce: str
+    """Names the link. Not a secret: the link also needs the installation's key."""
+    expires_at: datetime
+
+
+class EmailVerified(Event, frozen=True, kw_only=True):
+    """Somebody followed the link: the address is the person's."""
+
+    user_id: str
+    email: Personal
+
+
+class EmailChanged(Event, frozen=True, kw_only=True):
+    """The person has another address. Where addresses are verified it is `EmailVerified`."""
+
+    user_id: str
+    email: Personal
+
+
+class UsernameChanged(Event, frozen=True, kw_only=True):
+    """The person goes by another name."""
+
+    user_id: str
+    username: Personal
+
+
+class PasswordResetRequested(Event, frozen=True, kw_only=True):
+    """A link to set a new password was sent. An older link is void from now on."""
+
+    user_id: str
+    nonce: str
+    """Names the link. Not a secret: the link also needs the installation's key."""
+    expires_at: datetime
+
+
+class PasswordChanged(Event, frozen=True, kw_only=True):
+    """The person has another password; a link to reset it is void from now on."""
+
+    user_id: str
+    password_hash: Personal
+    how: str
+    """`changed` by who knew the old one, or `reset` by a link."""
+
+
+class PasswordRehashed(Event, frozen=True, kw_only=True):
+    """The same password, hashed anew because hashes are made stronger today."""
+
+    user_id: str
+    password_hash: Personal
+
+
+class NewNetworkSeen(Event, frozen=True, kw_only=True):
+    """The person signed in from a network for the first time."""
+
+    user_id: str
+    network: Personal
+
+
+class SessionsRevoked(Event, frozen=True, kw_only=True):
+    """Every session that began before ended, but for the one that is kept."""
+
+    user_id: str
+    epoch: int
+    """Only sessions that began in this epoch last."""
+    kept_session_id: str | None = None
+    reason: str
 
 
 class SessionStarted(Event, frozen=True, kw_only=True):
@@ -22,21 +97,28 @@ class SessionStarted(Event, frozen=True, kw_only=True):
 
     session_id: str
     user_id: str
-    refresh_hash: str
-    """SHA-256, in hex, of the refresh token."""
+    refresh_hash: str = ""
+    """Only in the oldest sessions, whose tokens were drawn by lot."""
     started_at: datetime
     expires_at: datetime
     """Used or not, it ends then."""
     idle_seconds: int
     """Not used for so long, it ends too."""
     method: SignInMethod = SignInMethod.PASSWORD
+    epoch: int = 0
+    """How often all sessions of the person had been ended before."""
+    user_agent: Personal | None = None
+    """What the program called itself, shortened."""
 
 
 class SessionRefreshed(Event, frozen=True, kw_only=True):
     """The refresh token was used and replaced by the next one."""
 
-    refresh_hash: str
+    refresh_hash: str = ""
+    """Only in the oldest sessions."""
     refreshed_at: datetime
+    generation: int = 0
+    """Which token is the one to use from now on; the first one has 1."""
 
 
 class SessionEnded(Event, frozen=True, kw_only=True):
@@ -168,5 +250,34 @@ class UserKeyDestroyed(Event, frozen=True, kw_only=True):
 
 class ErasureFinished(Event, frozen=True, kw_only=True):
     """The keys of the personal team are shut out, its deployments gone, its secrets unreadable."""
+
+    user_id: str
+
+
+class AdminLinkIssued(Event, frozen=True, kw_only=True):
+    """A link was printed on the server; who follows it first looks after the platform."""
+
+    nonce: str
+    """Names the link. Not a secret: the link also needs the installation's key."""
+    expires_at: datetime
+
+
+class PlatformAdminGranted(Event, frozen=True, kw_only=True):
+    """A person looks after the platform from now on."""
+
+    user_id: str
+    how: str
+    """`link`, or `command line`."""
+
+
+class UserSuspended(Event, frozen=True, kw_only=True):
+    """An admin of the platform shut a person out."""
+
+    user_id: str
+    reason: Personal
+
+
+class UserReinstated(Event, frozen=True, kw_only=True):
+    """An admin of the platform let a person in again."""
 
     user_id: str

@@ -28,8 +28,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     session_id: str
     user_id: str
-    refresh_hash: str
-    previous_hash: str | None = None
+    generation: int = 1
+    """Of the refresh token that is the one to use."""
+    epoch: int = 0
     refreshed_at: datetime
     expires_at: datetime
     idle_seconds: int
@@ -38,15 +39,27 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     method: SignInMethod = SignInMethod.PASSWORD
     ended: bool = False
 
-    def refresh(self, *, presented_hash: str, next_hash: str, now: datetime) -> list[Event]:
-        """Replace the refresh token. A stolen one that comes back ends the whole session."""
+    def must_last(self, *, epoch: int, kept_session_id: str | None, now: datetime) -> None:
+        """Refuse when the session is over, alone or with all others of the person."""
+        revoked = self.epoch < epoch and self.session_id != kept_session_id
         idle = now - self.refreshed_at
-        if self.ended or now >= self.expires_at or idle > timedelta(seconds=self.idle_seconds):
+        if self.ended or revoked or now >= self.expires_at:
             raise SessionOver
-        if presented_hash == self.refresh_hash:
-            return [SessionRefreshed(refresh_hash=next_hash, refreshed_at=now)]
-        if presented_hash == self.previous_hash and idle <= GRACE:
-            return [SessionRefreshed(refresh_hash=next_hash, refreshed_at=now)]
+        if idle > timedelta(seconds=self.idle_seconds):
+            raise SessionOver
+
+    def refresh(self, *, generation: int, now: datetime) -> list[Event]:
+        """Replace the refresh token of that generation.
+
+        A token that comes back within seconds gets the same successor again, so no event. One that
+        comes back later was copied: nobody can tell the thief from the owner, so the session ends.
+        """
+        if generation == self.generation:
+            return [SessionRefreshed(generation=generation + 1, refreshed_at=now)]
+        if generation > self.generation:  # the log was set back to before this token
+            raise SessionOver
+        if generation == self.generation - 1 and now - self.refreshed_at <= GRACE:
+            return []
         return [SessionEnded(reason="refresh token used twice")]
 
     def end(self, *, reason: str) -> list[Event]:
@@ -72,7 +85,7 @@ def evolve(state: Session | None, event: Event) -> Session | None:
             return Session(
                 session_id=event.session_id,
                 user_id=event.user_id,
-                refresh_hash=event.refresh_hash,
+                epoch=event.epoch,
                 refreshed_at=event.started_at,
                 expires_at=event.expires_at,
                 idle_seconds=event.idle_seconds,
@@ -82,8 +95,7 @@ def evolve(state: Session | None, event: Event) -> Session | None:
         case SessionRefreshed() if state is not None:
             return msgspec.structs.replace(
                 state,
-                previous_hash=state.refresh_hash,
-                refresh_hash=event.refresh_hash,
+                generation=event.generation or state.generation + 1,
                 refreshed_at=event.refreshed_at,
             )
         case SessionSteppedUp() if state is not None:

@@ -9,6 +9,8 @@ from domain.kernel.errors import NotAllowed, RuleViolated
 
 _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{1,30})[a-z0-9]")
 
+_LOOKS = str.maketrans({"0": "o", "1": "l", "_": "-", ".": "-"})
+
 RESERVED_USERNAMES = frozenset(
     {"admin", "administrator", "api", "me", "null", "root", "support", "system", "tallyport"}
 )
@@ -65,6 +67,18 @@ def username(text: str) -> str:
     if name in RESERVED_USERNAMES:
         raise InvalidUsername("This username is reserved.")
     return name
+
+
+def username_claims(name: str) -> tuple[str, ...]:
+    """Return what belongs to whoever has this username: it, and what it looks like.
+
+    Two names that look alike look like the same third one (as in Unicode TR 39), so only one of
+    them can be had: `paypa1` and `paypal`, `rnike` and `mike`, `a.b` and `a-b`.
+    """
+    looks = name.translate(_LOOKS)
+    for parts, whole in (("rn", "m"), ("vv", "w"), ("cl", "d")):
+        looks = looks.replace(parts, whole)
+    return (name,) if looks == name else (name, looks)
 
 
 def email_identity(text: str) -> str:

@@ -30,7 +30,9 @@ class Counters(Protocol):
     """Counts per name in fixed windows. Never fails: without the server it counts by itself."""
 
     async def count(self, name: str, *, limit: int, window_seconds: int, cost: int) -> Standing:
-        """Add `cost` (0 only looks) to the window of `name` and return where it stands.
+        """Add `cost` to the window of `name` and return where it stands.
+
+        0 only looks; a negative cost gives back what was counted before.
 
         A window begins with its first request. What is refused is not counted.
         """

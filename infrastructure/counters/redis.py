@@ -35,6 +35,11 @@ if cost > 0 then
     else
         redis.call('INCRBY', KEYS[1], cost)
     end
+elseif cost < 0 and used > 0 then
+    cost = -math.min(used, -cost)
+    redis.call('INCRBY', KEYS[1], cost)
+elseif cost < 0 then
+    cost = 0
 end
 return {used + cost, left}
 """
@@ -112,10 +117,10 @@ class OwnCounters:
         used, ends_at = self._windows.get(name, (0, 0.0))
         if ends_at <= now:
             used, ends_at = 0, now + window_seconds
-        if cost and used + cost > limit:
+        if cost > 0 and used + cost > limit:
             used = limit + 1
         elif cost:
-            used += cost
+            used = max(0, used + cost)
             self._windows[name] = (used, ends_at)
             self._windows.move_to_end(name)
             if len(self._windows) > NAMES_MAX:

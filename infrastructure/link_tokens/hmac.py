@@ -11,7 +11,7 @@ import re
 from infrastructure.link_tokens import LinkToken
 
 _TOKEN = re.compile(
-    r"([a-z]{3}-[0-9a-z]{10})\.([A-Za-z0-9_-]{22,64})\.([A-Za-z0-9_-]{43})", re.ASCII
+    r"([a-z]{3}-[0-9a-z]{10})\.([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{43})", re.ASCII
 )
 
 

@@ -13,3 +13,7 @@ class Passwords(Protocol):
     async def verify(self, password: str, kept: str | None) -> bool:
         """Tell whether it is the right one. With `kept` None it takes as long, and is False."""
         ...
+
+    def is_outdated(self, kept: str) -> bool:
+        """Tell whether hashes are made in another way today than this one was."""
+        ...

@@ -48,6 +48,10 @@ class Argon2Passwords:
         """Tell whether it is the right one, in the same time for nobody's; raises `Busy`."""
         return await self._run(self._matches, _normal(password), kept)
 
+    def is_outdated(self, kept: str) -> bool:
+        """Tell whether hashes are made with other parameters today."""
+        return self._hasher.check_needs_rehash(kept)
+
     def close(self) -> None:
         """Stop the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)

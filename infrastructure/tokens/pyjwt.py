@@ -43,7 +43,7 @@ class JwtTokens:
         issuer: str,
         lifetime_seconds: int,
         audience: str = "tallyport-api",
-        earlier_public_keys_pem: Sequence[str] = (),
+        earlier_keys_pem: Sequence[str] = (),
     ) -> None:
         key = load_pem_private_key(signing_key_pem.encode(), password=None)
         if not isinstance(key, Ed25519PrivateKey):
@@ -54,10 +54,8 @@ class JwtTokens:
         self._audience = audience
         self._lifetime = timedelta(seconds=lifetime_seconds)
         self._public_keys = {self._kid: key.public_key()}
-        for pem in earlier_public_keys_pem:
-            earlier = load_pem_public_key(pem.encode())
-            if not isinstance(earlier, Ed25519PublicKey):
-                raise TypeError("an earlier key is not an Ed25519 key")
+        for pem in earlier_keys_pem:
+            earlier = _public_key(pem)
             self._public_keys[key_id(earlier)] = earlier
 
     def issue(self, *, user_id: str, session_id: str, now: datetime) -> tuple[str, datetime]:
@@ -130,6 +128,19 @@ def key_id(key: Ed25519PublicKey) -> str:
     canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{x.decode()}"}}'
     digest = hashlib.sha256(canonical.encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _public_key(pem: str) -> Ed25519PublicKey:
+    """Return the public key of a pair, given as either of the two."""
+    if "PRIVATE KEY" in pem:
+        private = load_pem_private_key(pem.encode(), password=None)
+        key = private.public_key() if isinstance(private, Ed25519PrivateKey) else None
+    else:
+        public = load_pem_public_key(pem.encode())
+        key = public if isinstance(public, Ed25519PublicKey) else None
+    if key is None:
+        raise TypeError("an earlier key is not an Ed25519 key")
+    return key
 
 
 def _kid_of(token: str) -> str:

@@ -55,6 +55,10 @@ OPTIONS = Options(
     rate_deployments=PLENTY,
     rate_reads=PLENTY,
     rate_logs=PLENTY,
+    guesses_per_network=PLENTY,
+    guesses_per_account=PLENTY,
+    mails_per_minute=PLENTY,
+    even_answer_seconds=0.0,
     wait_seconds_max=20.0,
     deletion_wait_seconds=0.3,
     follow_seconds_max=0.3,
@@ -227,6 +231,7 @@ class Api:
         assert login.status_code == 200, login.text
         visitor = Visitor(self, {"Authorization": f"Bearer {login.json()['accessToken']}"})
         visitor.session = login.json()
+        visitor.account = visitor.session["user"]
         return visitor
 
     async def add_member(self, team_id: str, visitor: Visitor, role: Role) -> None:

@@ -47,6 +47,8 @@ class Row:
     """Fields with values that cannot be accepted."""
     link: bool = False
     """Whoever has the link in the path may; nothing in it is a team's id."""
+    admin: bool = False
+    """Only an admin of the platform may."""
     query: bool = False
     """Has parameters, and refuses those it does not know."""
 
@@ -133,6 +135,34 @@ TABLE = [
         body={"credential": ASSERTION},
         wrong={"credential": {**ASSERTION, "id": "not base64!"}},
     ),
+    Row(
+        method="POST",
+        path="/v1/auth/verify-email",
+        open=True,
+        body={"token": "usr-0000000000.x.y"},
+        wrong={"token": 5},
+    ),
+    Row(
+        method="POST",
+        path="/v1/auth/verify-email/resend",
+        open=True,
+        body={"email": "anna@example.com"},
+        wrong={"email": "nobody"},
+    ),
+    Row(
+        method="POST",
+        path="/v1/auth/forgot-password",
+        open=True,
+        body={"email": "anna@example.com"},
+        wrong={"email": "nobody"},
+    ),
+    Row(
+        method="POST",
+        path="/v1/auth/reset-password",
+        open=True,
+        body={"token": "usr-0000000000.x.y", "newPassword": PASSWORD},
+        wrong={"token": "", "newPassword": ""},
+    ),
     Row(method="GET", path="/v1/user/profile", person=True),
     Row(
         method="DELETE",
@@ -141,6 +171,38 @@ TABLE = [
         body={"password": "not the password"},
         wrong={"password": ""},
     ),
+    Row(
+        method="PUT",
+        path="/v1/user/profile",
+        person=True,
+        body={"username": "bertha"},
+        wrong={"username": "b"},
+    ),
+    Row(
+        method="PUT",
+        path="/v1/user/password",
+        person=True,
+        body={
+            "currentPassword": "not the one",
+            "newPassword": "another horse battery",
+            "confirmNewPassword": "another horse battery",
+        },
+        wrong={"currentPassword": "", "newPassword": "short", "confirmNewPassword": "other"},
+    ),
+    Row(method="GET", path="/v1/user/sessions", person=True, query=True),
+    Row(method="DELETE", path="/v1/user/sessions", person=True),
+    Row(method="DELETE", path="/v1/user/sessions/{session_id}", person=True),
+    Row(method="POST", path="/v1/setup", person=True, body={"token": "x"}, wrong={"token": ""}),
+    Row(method="GET", path="/v1/admin/users", person=True, admin=True, query=True),
+    Row(
+        method="POST",
+        path="/v1/admin/users/{user_id}/suspension",
+        person=True,
+        admin=True,
+        body={},
+        wrong={"reason": 5},
+    ),
+    Row(method="DELETE", path="/v1/admin/users/{user_id}/suspension", person=True, admin=True),
     Row(
         method="POST",
         path="/v1/teams",
@@ -333,6 +395,8 @@ async def url_of(row: Row, visitor: Visitor) -> str:
     if "{team_id}" in path:
         team_id = visitor.team_id or await visitor.found_team(f"Team {secrets.token_hex(5)}")
         path = path.replace("{team_id}", team_id)
+    if "{user_id}" in path and path.startswith("/v1/admin/"):
+        path = path.replace("{user_id}", visitor.account["id"])
     if "{user_id}" in path:
         path = path.replace("{user_id}", await visitor.api.new_member(path.split("/")[3]))
     if "{invitation_id}" in path:
@@ -342,6 +406,9 @@ async def url_of(row: Row, visitor: Visitor) -> str:
         team_id = await visitor.found_team(f"Team {secrets.token_hex(5)}")
         await visitor.invite("carl@example.com", team_id)
         path = path.replace("{token}", await visitor.api.installation.link_of(team_id))
+    if "{session_id}" in path:
+        elsewhere = await visitor.api.sign_in(visitor.account["email"])
+        path = path.replace("{session_id}", elsewhere.session["refreshToken"].partition(".")[0])
     return path
 
 
@@ -442,7 +509,7 @@ async def test_a_key_with_the_scope_is_let_in(api: Api) -> None:
 async def test_another_teams_thing_and_a_missing_one_look_the_same(api: Api) -> None:
     anna, berta = await api.join("anna"), await api.join("berta")
     for row in TABLE:
-        if "{" not in row.path or row.link:
+        if "{" not in row.path or row.admin or row.link:
             continue
         theirs = await url_of(row, anna)
         thing = next(part for part in theirs.split("/") if part[3:4] == "-")
@@ -461,6 +528,14 @@ async def test_another_teams_thing_and_a_missing_one_look_the_same(api: Api) -> 
             bodies.append({**answer.json(), "requestId": ""})
             assert set(answer.headers) == set(answers[0].headers)
         assert bodies[0] == bodies[1] == bodies[2], row.name
+
+
+async def test_what_is_the_platforms_is_refused_to_everybody_but_its_admins(api: Api) -> None:
+    anna = await api.join()
+    for row in TABLE:
+        if row.admin:
+            answer = await anna.ask(row.method, await url_of(row, anna), row.body)
+            assert is_problem(answer, 403), row.name
 
 
 async def test_ids_of_another_team_in_a_body_are_as_good_as_missing(api: Api) -> None:

@@ -55,7 +55,7 @@ peers = ["anna", "berta"]
 
 # A schema cannot say every rule: that two passwords are equal, that a name is reserved.
 [checks]
-positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 412, 422]
+positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 410, 412, 422]
 """
 LOGIN = {
     "verb": "POST",

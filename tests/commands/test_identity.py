@@ -1,5 +1,6 @@
 """Joining, signing in, staying signed in, signing out: on a real log."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +9,7 @@ import pytest
 from commands.bus import Bus, Context
 from commands.catalogue import HANDLERS
 from commands.identity import (
+    ChangePassword,
     EmailTaken,
     EndSession,
     RefreshSession,
@@ -17,9 +19,12 @@ from commands.identity import (
     UsernameTaken,
     WrongCredentials,
 )
+from commands.identity.sessions import REFRESH
 from commands.work import NOBODY
 from domain.identity.session import SessionOver
 from domain.identity.values import InvalidUsername
+from domain.kernel.errors import NotFound
+from infrastructure.link_tokens.hmac import HmacLinkTokens
 from tests.wiring import PASSWORD, SECRET, Installation, Person
 
 NO_ONE = Context(actor=NOBODY)
@@ -184,16 +189,65 @@ async def test_a_stolen_token_that_comes_back_ends_the_session_for_everybody(
         await refresh(bus, second.refresh_token)
 
 
+async def test_a_hundred_refreshes_at_once_make_one_successor(
+    installation: Installation,
+) -> None:
+    await installation.register("anna")
+    buses = [installation.another_bus() for _ in range(2)]
+    first = await sign_in(buses[0])
+    answers = await asyncio.gather(
+        *(refresh(buses[n % 2], first.refresh_token) for n in range(100))
+    )
+    assert len({answer.refresh_token for answer in answers}) == 1
+    assert answers[0].refresh_token != first.refresh_token
+    assert len(await installation.store.read_stream(first.session_id)) == 2
+
+
 async def test_an_answer_that_got_lost_may_be_asked_for_again_within_seconds(
     installation: Installation, bus: Bus, clock: Clock
 ) -> None:
     await installation.register("anna")
     first = await sign_in(bus)
-    await refresh(bus, first.refresh_token)
+    second = await refresh(bus, first.refresh_token)
     clock.now += timedelta(seconds=5)
     again = await refresh(bus, first.refresh_token)
-    assert again.refresh_token
+    assert again.refresh_token == second.refresh_token
     assert (await refresh(bus, again.refresh_token)).refresh_token
+
+
+async def test_a_forged_token_is_refused_and_ends_nothing(
+    installation: Installation, bus: Bus
+) -> None:
+    await installation.register("anna")
+    first = await sign_in(bus)
+    session_id, generation, tag = first.refresh_token.split(".")
+    for forged in (
+        f"{session_id}.{generation}.{'x' * 43}",
+        f"{session_id}.2.{tag}",
+        f"{session_id}.0{generation}.{tag}",
+        HmacLinkTokens(b"another secret").issue(REFRESH, session_id, "1"),
+        HmacLinkTokens(SECRET).issue("reset_password", session_id, "1"),
+    ):
+        with pytest.raises(WrongCredentials):
+            await refresh(bus, forged)
+    assert await refresh(bus, first.refresh_token)
+
+
+async def test_a_process_that_remembers_the_old_password_takes_it_no_more(
+    installation: Installation,
+) -> None:
+    anna = await installation.register("anna")
+    here, there = installation.another_bus(), installation.another_bus()
+    first = await sign_in(there)
+    change = ChangePassword(
+        current_password=PASSWORD, new_password="another horse battery", session_id="ses-none"
+    )
+    await here.dispatch(change, anna.context)
+    with pytest.raises(WrongCredentials):
+        await sign_in(there)
+    with pytest.raises(SessionOver):
+        await refresh(there, first.refresh_token)
+    assert await sign_in(there, password="another horse battery")
 
 
 @pytest.mark.parametrize("token", ["", ".", "ses-0000000000.x", "ses-0000000000." + "x" * 43, "\0"])
@@ -239,6 +293,6 @@ async def test_nobody_ends_somebody_elses_session(installation: Installation, bu
     await installation.register("anna")
     bert = await installation.register("bert")
     signed_in = await sign_in(bus)
-    with pytest.raises(SessionOver):
+    with pytest.raises(NotFound):
         await bus.dispatch(EndSession(session_id=signed_in.session_id), as_person(bert))
     assert await refresh(bus, signed_in.refresh_token)

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given as for_all
@@ -12,87 +13,100 @@ from domain.identity.values import (
     InvalidUsername,
     email_identity,
     username,
+    username_claims,
 )
 from tests.scenario import given
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
-FIRST, SECOND, THIRD = "first" * 12, "second" * 10, "third" * 12
 
 started = SessionStarted(
     session_id="ses-0000000001",
     user_id="usr-0000000001",
-    refresh_hash=FIRST,
     started_at=NOW,
     expires_at=NOW + timedelta(days=30),
     idle_seconds=7 * 86_400,
 )
-refreshed = SessionRefreshed(refresh_hash=SECOND, refreshed_at=NOW)
+refreshed = SessionRefreshed(generation=2, refreshed_at=NOW)
 ended = SessionEnded(reason="signed out")
 
 
 def test_a_refresh_token_is_exchanged_for_the_next() -> None:
     (
         given(SESSION, started)
-        .when(lambda s: s.refresh(presented_hash=FIRST, next_hash=SECOND, now=NOW))
+        .when(lambda s: s.refresh(generation=1, now=NOW))
         .then(refreshed)
-        .then_state(refresh_hash=SECOND, previous_hash=FIRST)
+        .then_state(generation=2)
     )
 
 
-def test_the_token_before_is_forgiven_while_its_answer_may_have_been_lost() -> None:
+def test_who_lost_the_answer_gets_the_same_successor_within_seconds() -> None:
     (
         given(SESSION, started, refreshed)
-        .when(lambda s: s.refresh(presented_hash=FIRST, next_hash=THIRD, now=NOW + GRACE))
-        .then(SessionRefreshed(refresh_hash=THIRD, refreshed_at=NOW + GRACE))
+        .when(lambda s: s.refresh(generation=1, now=NOW + GRACE))
+        .then_nothing_happened()
+        .then_state(generation=2)
     )
 
 
-def test_a_used_token_that_comes_back_later_ends_the_session() -> None:
-    late = NOW + GRACE + timedelta(seconds=1)
+@pytest.mark.parametrize(
+    ("generation", "later"),
+    [(1, GRACE + timedelta(seconds=1)), (2, GRACE + timedelta(seconds=1)), (1, timedelta())],
+)
+def test_a_used_token_that_comes_back_ends_the_session(generation: int, later: timedelta) -> None:
+    third = SessionRefreshed(generation=3, refreshed_at=NOW)
     (
-        given(SESSION, started, refreshed)
-        .when(lambda s: s.refresh(presented_hash=FIRST, next_hash=THIRD, now=late))
+        given(SESSION, started, refreshed, third)
+        .when(lambda s: s.refresh(generation=generation, now=NOW + later))
         .then(SessionEnded(reason="refresh token used twice"))
         .then_state(ended=True)
     )
 
 
-def test_a_token_that_was_never_issued_ends_the_session() -> None:
+def test_a_token_from_after_a_restored_backup_is_refused_without_blame() -> None:
     (
         given(SESSION, started)
-        .when(lambda s: s.refresh(presented_hash=THIRD, next_hash=SECOND, now=NOW))
-        .then(SessionEnded(reason="refresh token used twice"))
-    )
-
-
-def test_an_ended_session_is_not_refreshed() -> None:
-    (
-        given(SESSION, started, ended)
-        .when(lambda s: s.refresh(presented_hash=FIRST, next_hash=SECOND, now=NOW))
+        .when(lambda s: s.refresh(generation=5, now=NOW))
         .then_refused(SessionOver)
     )
 
 
-def test_an_expired_session_is_not_refreshed_however_busy_it_was() -> None:
+def test_sessions_of_before_tokens_had_generations_count_them() -> None:
+    old = SessionRefreshed(refresh_hash="second" * 10, refreshed_at=NOW)
+    given(SESSION, started, old, old).when(lambda _: []).then_state(generation=3)
+
+
+def lasts(session: Any, *, epoch: int = 0, kept: str | None = None, now: datetime = NOW) -> Any:
+    session.must_last(epoch=epoch, kept_session_id=kept, now=now)
+    return []
+
+
+def test_an_ended_session_is_over() -> None:
+    given(SESSION, started).when(lasts).then_nothing_happened()
+    given(SESSION, started, ended).when(lasts).then_refused(SessionOver)
+
+
+def test_a_session_of_an_earlier_epoch_is_over_unless_it_was_kept() -> None:
+    given(SESSION, started).when(lambda s: lasts(s, epoch=1)).then_refused(SessionOver)
+    (
+        given(SESSION, started)
+        .when(lambda s: lasts(s, epoch=1, kept="ses-0000000001"))
+        .then_nothing_happened()
+    )
+
+
+def test_an_expired_session_is_over_however_busy_it_was() -> None:
     end = NOW + timedelta(days=30)
-    busy = SessionRefreshed(refresh_hash=SECOND, refreshed_at=end - timedelta(seconds=1))
-    (
-        given(SESSION, started, busy)
-        .when(lambda s: s.refresh(presented_hash=SECOND, next_hash=THIRD, now=end))
-        .then_refused(SessionOver)
-    )
+    busy = SessionRefreshed(generation=2, refreshed_at=end - timedelta(seconds=1))
+    given(SESSION, started, busy).when(lambda s: lasts(s, now=end)).then_refused(SessionOver)
 
 
 @pytest.mark.parametrize(("days", "over"), [(7, False), (8, True)])
 def test_a_session_that_is_not_used_for_a_week_is_over(*, days: int, over: bool) -> None:
-    later = NOW + timedelta(days=days)
-    used = given(SESSION, started).when(
-        lambda s: s.refresh(presented_hash=FIRST, next_hash=SECOND, now=later)
-    )
+    used = given(SESSION, started).when(lambda s: lasts(s, now=NOW + timedelta(days=days)))
     if over:
         used.then_refused(SessionOver)
     else:
-        used.then(SessionRefreshed(refresh_hash=SECOND, refreshed_at=later))
+        used.then_nothing_happened()
 
 
 def test_signing_out_ends_the_session() -> None:
@@ -211,3 +225,23 @@ def test_two_people_with_different_addresses_stay_two() -> None:
 @for_all(st.text(max_size=60))
 def test_an_addresss_identity_is_final(text: str) -> None:
     assert email_identity(email_identity(text)) == email_identity(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        ("paypa1", "paypal"),
+        ("g00gle", "google"),
+        ("rnike", "mike"),
+        ("a.b.c", "a-b_c"),
+        ("vvilma", "wilma"),
+        ("cle0", "deo"),
+    ],
+)
+def test_of_two_names_that_look_alike_only_one_can_be_had(one: str, another: str) -> None:
+    assert set(username_claims(one)) & set(username_claims(another))
+
+
+def test_names_that_look_different_do_not_get_in_each_others_way() -> None:
+    assert not set(username_claims("anna")) & set(username_claims("hanna"))
+    assert username_claims("anna") == ("anna",)

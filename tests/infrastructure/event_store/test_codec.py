@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -21,7 +22,7 @@ from tests.wiring import Installation
 
 
 def registered(user_id: str = "usr-0000000001", **changes: str) -> UserRegistered:
-    content = {
+    content: dict[str, Any] = {
         "team_id": "org-0000000001",
         "username": "anna",
         "email": "anna@example.com",

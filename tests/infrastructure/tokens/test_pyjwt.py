@@ -26,7 +26,7 @@ def private_pem() -> tuple[str, str]:
 
 def tokens(pem: str, *earlier: str, issuer: str = "http://api.test") -> JwtTokens:
     return JwtTokens(
-        signing_key_pem=pem, issuer=issuer, lifetime_seconds=600, earlier_public_keys_pem=earlier
+        signing_key_pem=pem, issuer=issuer, lifetime_seconds=600, earlier_keys_pem=earlier
     )
 
 

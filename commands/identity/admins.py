@@ -1,0 +1,106 @@
+"""Look after the platform: become its admin, shut people out, let them in again."""
+
+import secrets
+
+from commands.bus import Command, Handlers
+from commands.identity.registration import Registered, RegisterUser, register_user
+from commands.work import Work
+from domain.identity.links import LinkNotValid
+from domain.identity.platform import PLATFORM, PLATFORM_ID, Platform
+from domain.identity.user import USER
+from domain.kernel.errors import NotAllowed, RuleViolated
+
+SETUP = "setup"
+"""What a link that makes an admin is good for."""
+
+
+class YourselfSuspended(RuleViolated):
+    """You cannot suspend yourself."""
+
+
+class IssueAdminLink(Command, frozen=True, kw_only=True):
+    """Make a link: who follows it first looks after the platform. Only on the server itself."""
+
+    only_first: bool = False
+    """Make none once there is an admin."""
+
+
+class FollowAdminLink(Command, frozen=True, kw_only=True):
+    """Become an admin of the platform by the link."""
+
+    token: str
+
+
+class CreateAdmin(Command, frozen=True, kw_only=True):
+    """Let an admin of the platform join. Only on the server itself."""
+
+    registration: RegisterUser
+
+
+class SuspendUser(Command, frozen=True, kw_only=True):
+    """Shut a person out: sessions end, and none begins."""
+
+    user_id: str
+    reason: str = ""
+
+
+class ReinstateUser(Command, frozen=True, kw_only=True):
+    """Let a person in again."""
+
+    user_id: str
+
+
+async def issue_admin_link(command: IssueAdminLink, work: Work) -> str | None:
+    """Return the token of a new link; the link before is void."""
+    loaded = await work.load(PLATFORM, PLATFORM_ID, fresh=True)
+    platform = loaded.state or Platform()
+    if command.only_first and platform.admins:
+        return None
+    nonce = secrets.token_urlsafe(16)
+    work.record(loaded, platform.issue_link(nonce=nonce, now=work.now))
+    return work.links.issue(SETUP, PLATFORM_ID, nonce)
+
+
+async def follow_admin_link(command: FollowAdminLink, work: Work) -> None:
+    """Make the person who is signed in an admin. The link works once."""
+    if work.actor.user_id is None:
+        raise NotAllowed
+    link = work.links.read(SETUP, command.token)
+    loaded = await work.load(PLATFORM, PLATFORM_ID, fresh=True)
+    if link is None or loaded.state is None:
+        raise LinkNotValid
+    events = loaded.state.follow_link(user_id=work.actor.user_id, nonce=link.nonce, now=work.now)
+    work.record(loaded, events)
+
+
+async def create_admin(command: CreateAdmin, work: Work) -> Registered:
+    """Make an account whose person looks after the platform."""
+    registered = await register_user(command.registration, work)
+    loaded = await work.load(PLATFORM, PLATFORM_ID, fresh=True)
+    work.record(loaded, (loaded.state or Platform()).grant(registered.user_id))
+    return registered
+
+
+async def suspend_user(command: SuspendUser, work: Work) -> None:
+    """Shut a person out. Twice changes nothing."""
+    work.must_be_platform_admin()
+    if command.user_id == work.actor.user_id:
+        raise YourselfSuspended
+    user = await work.load(USER, command.user_id)
+    work.record(user, user.present.suspend(reason=command.reason))
+
+
+async def reinstate_user(command: ReinstateUser, work: Work) -> None:
+    """Let a person in again. Twice changes nothing."""
+    work.must_be_platform_admin()
+    user = await work.load(USER, command.user_id)
+    work.record(user, user.present.reinstate())
+
+
+HANDLERS: Handlers = {
+    IssueAdminLink: issue_admin_link,
+    FollowAdminLink: follow_admin_link,
+    CreateAdmin: create_admin,
+    SuspendUser: suspend_user,
+    ReinstateUser: reinstate_user,
+}
