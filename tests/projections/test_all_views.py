@@ -57,6 +57,7 @@ async def test_after_a_random_history_every_view_equals_its_replay(
     for _ in range(300):
         await story.step()
     await story.invite(people[0], people[1])
+    await story.part(people[0], people[1])
     live = {view.name: await digest(installation, view) for view in VIEWS}
     await asyncio.gather(*(rebuild(installation, view) for view in VIEWS))
     assert {view.name: await digest(installation, view) for view in VIEWS} == live
@@ -110,6 +111,13 @@ class Story:
         team_id = await self._installation.found_team(person, "The last team")
         command = InviteMember(team_id=team_id, address=other.email, role=Role.VIEWER)
         await self._installation.dispatch(command, person.context)
+
+    async def part(self, one: Person, other: Person) -> None:
+        """Let somebody be put out of a team, whatever else happened."""
+        team_id = await self._installation.found_team(one, "At last")
+        await self._installation.add_member(team_id, other, Role.VIEWER)
+        command = RemoveMember(team_id=team_id, user_id=other.user_id)
+        await self._installation.dispatch(command, one.context)
 
     async def step(self) -> None:
         steps = [self._make, self._make, self._change, self._change, self._observe, self._serve]
