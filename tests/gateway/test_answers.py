@@ -294,7 +294,9 @@ class TestLimits:
 
     @pytest.fixture
     def table(self, upstream: Upstream) -> Table:
-        keys = key_named("key-1", KEY), key_named("key-7", "tp_few", requests_per_minute=7)
+        few = key_named("key-7", "tp_few", requests_per_minute=7)
+        retiring = key_named("key-7", "tp_few_before", requests_per_minute=7)
+        keys = key_named("key-1", KEY), few, retiring
         routes = route_named("shop", upstream), route_named("open", upstream, visibility="public")
         return Table(RoutingTable(routes=routes, keys=keys))
 
@@ -331,6 +333,11 @@ class TestLimits:
             remaining.append(int(answer.headers["x-ratelimit-remaining"]))
         assert statuses == [200] * 7 + [429] * 5
         assert remaining == [6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 0]
+
+    async def test_both_secrets_of_a_rotated_key_use_up_one_limit(self, serving: Gateway) -> None:
+        secrets = ("tp_few", "tp_few_before") * 6
+        statuses = [(await serving.ask("/shop/", key=secret)).status for secret in secrets]
+        assert statuses == [200] * 7 + [429] * 5
 
     async def test_a_reload_does_not_give_the_limit_back(
         self, serving: Gateway, table: Table, upstream: Upstream
