@@ -12,6 +12,7 @@ from api.guard import GuardedRoute
 from api.identity.passwords import LinkText
 from api.lists import PageQuery, Pagination, pagination_of, window_of
 from api.openapi import refusals
+from api.proofs import must_be_proved_admin
 from api.requests import Asking, Read, Writing, reading
 from api.schemas import Input, Message, Output, Text, identifier
 from commands.identity import FollowAdminLink, ReinstateUser, SuspendUser
@@ -80,7 +81,7 @@ async def users(
     query: Annotated[PeopleQuery, Query()], read: Annotated[Read, reading("users")]
 ) -> Response:
     """List the people there are."""
-    must_be_platform_admin(read)
+    await must_be_platform_admin(read)
     window = window_of(query, USER_LISTING, "users", read.services)
     page = await list_users(read.views, window, search=query.search)
     return respond(
@@ -98,7 +99,7 @@ async def users(
 )
 async def suspend_user(user_id: UserId, body: Suspension, write: Writing) -> Response:
     """Shut a person out: their sessions end and none begins."""
-    must_be_platform_admin(write)
+    await must_be_platform_admin(write)
     if not is_id(user_id, "usr"):
         raise NotFound
     return await write.dispatch(
@@ -114,7 +115,7 @@ async def suspend_user(user_id: UserId, body: Suspension, write: Writing) -> Res
 )
 async def reinstate_user(user_id: UserId, write: Writing) -> Response:
     """Let a person in again."""
-    must_be_platform_admin(write)
+    await must_be_platform_admin(write)
     if not is_id(user_id, "usr"):
         raise NotFound
     return await write.dispatch(
@@ -122,10 +123,11 @@ async def reinstate_user(user_id: UserId, write: Writing) -> Response:
     )
 
 
-def must_be_platform_admin(asking: Asking) -> None:
-    """Refuse whoever does not look after the platform."""
+async def must_be_platform_admin(asking: Asking) -> None:
+    """Refuse whoever does not look after the platform, or did not prove it lately and well."""
     if not asking.caller.actor.platform_admin:
         raise NotAllowed("Only an admin of the platform may do this.")
+    await must_be_proved_admin(asking)
 
 
 def _shown(user: UserRow) -> PersonShown:

@@ -214,6 +214,10 @@ WHAT_TO_DO: Mapping[str, str] = {
         "Sign in again. A session ends when it is signed out, not used for long, or when a "
         "refresh token comes back that had been replaced."
     ),
+    "second_factor_required": (
+        "Sign in again with a code of your app or with a passkey; set one of them up first at "
+        "`POST /v1/user/2fa` or `POST /v1/user/passkeys/options`."
+    ),
     "step_up_required": "Prove at `POST /v1/auth/step-up` that it is you, then repeat the request.",
     "store_unavailable": (
         "Try again after as many seconds as `Retry-After` says, with the same `Idempotency-"

@@ -30,6 +30,9 @@ async def must_be_proved_admin(asking: Asking) -> None:
     wanted = asking.options.admin_second_factor
     if wanted == "never" or proof.method.has_two_factors:
         return
+    if wanted == "once-set":
+        await asking.doorkeeper.catch_up("second_factors", "passkeys")
+        proof = await _recent_proof(asking)
     if wanted == "always" or proof.has_second_factor:
         raise SecondFactorRequired
 

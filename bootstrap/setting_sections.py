@@ -224,6 +224,13 @@ class Sessions:
         "30",
         "A session ends after so long, used or not.",
     )
+    admin_second_factor: str = setting(
+        "TALLYPORT_ADMIN_SECOND_FACTOR",
+        kinds.choice("once-set", "always", "never"),
+        "once-set",
+        "When admins of the platform must have signed in with a second factor or a passkey: "
+        "`once-set` for who has one, `always`, `never`.",
+    )
     otp_issuer: str = setting(
         "TALLYPORT_OTP_ISSUER",
         kinds.TEXT,
