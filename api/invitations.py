@@ -24,7 +24,7 @@ from commands.teams import (
 from domain.kernel.errors import NotFound
 from domain.mail.values import LinkPurpose
 from domain.teams.values import InvitationOver, Role
-from infrastructure.sealing import opened
+from infrastructure.sealing import opened, subjects_in
 from projections.teams import (
     INVITATION_LISTING,
     OpenInvitation,
@@ -124,7 +124,8 @@ async def invitations(
     read.must_hold("team:write", team_id=team_id)
     window = window_of(query, INVITATION_LISTING, "invitations", read.services)
     page = await list_invitations(read.views, window, team_id=team_id)
-    await read.services.vault.load([team_id])
+    sealed = " ".join(row.address for row in page.rows)
+    await read.services.vault.load(subjects_in(sealed.encode()))
     return respond(
         Invitations(
             invitations=[_shown(row, read) for row in page.rows],

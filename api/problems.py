@@ -158,6 +158,7 @@ WHAT_TO_DO: Mapping[str, str] = {
         "not revoked and has not expired. The same answer is given for all of it."
     ),
     "key_revoked": "Make a new key: a revoked one never comes back.",
+    "only_owner": "Make another member an owner of each team that `details` names, or delete it.",
     "last_owner": "Make another member an owner first, or delete the team.",
     "limit_reached": (
         "Wait as many seconds as `Retry-After` says. `RateLimit` tells how much is left on "

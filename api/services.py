@@ -38,6 +38,10 @@ class Log(Protocol):
         """Return at most `limit` events after a position, in order."""
         ...
 
+    async def read_at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:
+        """Return the events at these positions, in log order."""
+        ...
+
     async def last_position(self) -> int:
         """Return the newest position."""
         ...

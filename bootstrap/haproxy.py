@@ -25,6 +25,7 @@ def launch_options(settings: Settings) -> LaunchOptions:
             binds=(f"{gateway.host}:{gateway.port}",),
             apps_domain=gateway.apps_domain,
             problem_type_base=f"{settings.api.public_url}/problems/",
+            client_addresses=gateway.client_addresses,
         ),
     )
 

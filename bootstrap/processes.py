@@ -135,7 +135,8 @@ async def mailer(settings: Settings, stop: asyncio.Event) -> None:
 
 async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
     """Forget old answers, erase whoever is to be, tell of keys that expire, see people off."""
-    from projections.catalogue import VIEWS  # noqa: PLC0415 - only this process
+    from bootstrap.mail import choose_mailer  # noqa: PLC0415 - only this process
+    from projections.catalogue import VIEWS  # noqa: PLC0415 - the same
     from projections.departures import DEPARTURES  # noqa: PLC0415 - the same
     from projections.erasures import ERASURES  # noqa: PLC0415 - the same
     from projections.news import ViewNews  # noqa: PLC0415 - the same
@@ -153,7 +154,8 @@ async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
         reader = Reader(core.pool, core.conninfo, VIEWS)
         news = ViewNews(core.conninfo, {ERASURES.name})
         try:
-            await Eraser(core.bus(), core.vault, reader, news).run()
+            mailer = choose_mailer(settings)
+            await Eraser(core.bus(), core.vault, reader, news, mailer).run()
         finally:
             await news.close()
 

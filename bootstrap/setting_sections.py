@@ -107,6 +107,13 @@ class Gateway:
         "6000",
         "Requests per minute that one API key may make at the gateway.",
     )
+    client_addresses: str = setting(
+        "TALLYPORT_CLIENT_ADDRESSES",
+        kinds.choice("network", "full", "none"),
+        "network",
+        "What the request log keeps of a caller's address: its `network` (/24 or /48), the `full`"
+        " address, or `none` of it. Limits count the full one, which is not kept.",
+    )
 
     @property
     def local_url(self) -> str:

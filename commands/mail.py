@@ -49,9 +49,9 @@ async def request_mail(
     """
     _must_fit(template, {*parameters, *people}, link)
     mail_id = work.new_id("mai")
-    if user_id is None and team_id is None:
+    if user_id is None:
         await work.vault.create(mail_id)
-    subject = user_id or team_id or mail_id
+    subject = user_id or mail_id
     if user_id is not None:
         people = {**people, USERNAME: user_id}
         address = address or (await work.load(USER, user_id)).present.email

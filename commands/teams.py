@@ -5,6 +5,7 @@ and may be a moment old.
 """
 
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -20,6 +21,7 @@ from domain.mail.values import Link, LinkPurpose, Template
 from domain.teams.events import InvitationCreated, MemberAdded, TeamCreated
 from domain.teams.team import TEAM, Invitation, InvitationForAnother, PersonalTeam, Team
 from domain.teams.values import INVITATION_LIFETIME, Role, team_name
+from infrastructure.sealing import opened, subjects_in
 
 NAME_SCOPE = "team_name"
 ADDRESS_PURPOSE = "invitation address"
@@ -171,10 +173,12 @@ async def invite_member(command: InviteMember, work: Work) -> Invited:
     inviter = a_person(work)
     team, by = await their_team(command.team_id, work)
     wanted = email_identity(command.address)
-    await work.vault.load([command.team_id])
+    invitation_id = work.new_id("inv")
+    await work.vault.create(invitation_id)
+    await _load_keys(team.present.invitations.values(), work)
     invited = InvitationCreated(
-        invitation_id=work.new_id("inv"),
-        address=work.vault.seal(command.address, subject=command.team_id, purpose=ADDRESS_PURPOSE),
+        invitation_id=invitation_id,
+        address=work.vault.seal(command.address, subject=invitation_id, purpose=ADDRESS_PURPOSE),
         role=command.role,
         invited_by=inviter,
         nonce=secrets.token_urlsafe(16),
@@ -225,7 +229,7 @@ async def accept_invitation(command: AcceptInvitation, work: Work) -> Joined:
     team = await work.load(TEAM, link.subject)
     state = team.present
     invitation_id, invitation = state.open_invitation(link.nonce, now=work.now)
-    await work.vault.load([state.team_id])
+    await _load_keys([invitation], work)
     user = (await work.load(USER, user_id)).present
     if email_identity(user.email) != _address_of(invitation, work):
         raise InvitationForAnother
@@ -284,6 +288,14 @@ async def _claim_name(name: str, team_id: str, work: Work) -> None:
     await work.claim(NAME_SCOPE, skeleton(name), owner_id=team_id, taken=TeamNameTaken())
 
 
-def _address_of(invitation: Invitation, work: Work) -> str:
-    """Return by what the invited address is the same as another. The team's key is loaded."""
-    return email_identity(work.vault.open(invitation.address, purpose=ADDRESS_PURPOSE))
+async def _load_keys(invitations: Iterable[Invitation], work: Work) -> None:
+    await work.vault.load(subjects_in(" ".join(each.address for each in invitations).encode()))
+
+
+def _address_of(invitation: Invitation, work: Work) -> str | None:
+    """Return by what the invited address is the same as another. The keys are loaded.
+
+    None where the invitation is over: then its key is destroyed.
+    """
+    address = opened(work.vault, invitation.address, purpose=ADDRESS_PURPOSE)
+    return None if address is None else email_identity(address)

@@ -86,6 +86,9 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Length of the window in which a key may do its `requests_per_minute`."""
     address_requests_per_window: int = 6_000
     """Limit per client address where no key counts: public apps, refused requests."""
+    client_addresses: str = "network"
+    """What of a caller's address is written down: its `network` (24 bits of IPv4, 48 of IPv6), the
+    `full` address, or `none` of it."""
     limit_entries_max: int = 200_000
     connections_max: int = 4_096
     replica_connections_max: int = 512
@@ -141,8 +144,17 @@ _LOG_FORMAT: Mapping[str, str] = {
     "upstream_ms": "%Tr",
     "ended": '"%ts"',
     "refused": '"%[var(txn.no)]"',
-    "address": '"%[var(sess.address)]"',
 }
+ADDRESS_FORMATS: Mapping[str, str] = {
+    "network": '"%[src,ipmask(24,48)]"',
+    "full": '"%[var(sess.address)]"',
+    "none": '""',
+}
+
+
+def _log_format(options: GatewayOptions) -> str:
+    fields = {**_LOG_FORMAT, "address": ADDRESS_FORMATS[options.client_addresses]}
+    return "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"
 
 
 def render(
@@ -216,7 +228,7 @@ def render_config(options: GatewayOptions) -> str:
         "key_prefix": KEY_PREFIX,
         "limit_expire_seconds": str(2 * options.window_seconds),
         "server_options": server_options(options),
-        "log_format": "{" + ",".join(f'"{k}":{v}' for k, v in _LOG_FORMAT.items()) + "}",
+        "log_format": _log_format(options),
         "errors": "\n".join(
             f"    http-error {_answer(code, refusal, options)}"
             for code, refusal in HAPROXY_ERRORS.items()

@@ -15,7 +15,7 @@ from projections.view import Change, View
 
 _OBSERVED = "metering."
 """What we noticed ourselves: nobody did it to anything."""
-_NEVER_SHOWN = frozenset(
+NEVER_SHOWN = frozenset(
     {
         "secret_hash",
         "refresh_hash",
@@ -77,7 +77,7 @@ def public_content(data: bytes) -> dict[str, Any]:
         return {"unreadable": True}
     if not isinstance(content, dict):
         return {"unreadable": True}
-    return {name: value for name, value in content.items() if name not in _NEVER_SHOWN}
+    return {name: value for name, value in content.items() if name not in NEVER_SHOWN}
 
 
 def _storable(value: object) -> object:
@@ -100,7 +100,13 @@ AUDIT = View(
     key=("position",),
     changes=_changes,
     fold=_fold,
-    indexes=("team_id, position", "stream_id, version", "(content ->> 'team_id')"),
+    indexes=(
+        "team_id, position",
+        "stream_id, version",
+        "(content ->> 'team_id')",
+        "actor, position",
+        "(content ->> 'user_id')",
+    ),
     append_only=True,
     reads_raw=True,
 )

@@ -111,5 +111,29 @@ async def keys_that_came_back(reader: Reader) -> Sequence[str]:
     return [row.subject for row in found]
 
 
+async def letters_about(reader: Reader, user_id: str) -> Sequence[str]:
+    """Return the ids of the mails that went to a person, or out in the person's name."""
+    found = await reader.rows(
+        _Subject,
+        "SELECT stream_id AS subject FROM views.audit WHERE type = 'mail.MailRequested'"
+        " AND (actor = %s OR content ->> 'user_id' = %s)",
+        user_id,
+        user_id,
+    )
+    return [row.subject for row in found]
+
+
+async def keys_of_nothing(reader: Reader) -> Sequence[str]:
+    """Return the subjects of keys that invitations had which are over: their addresses go."""
+    found = await reader.rows(
+        _Subject,
+        "SELECT subject FROM subject_keys AS k LEFT JOIN views.invitations AS i ON i.id = k.subject"
+        " WHERE starts_with(k.subject, 'inv-')"
+        " AND k.created_at < clock_timestamp() - interval '1 minute'"
+        " AND (i.id IS NULL OR i.expires_at < clock_timestamp() - interval '1 day')",
+    )
+    return [row.subject for row in found]
+
+
 class _Subject(msgspec.Struct, frozen=True):
     subject: str

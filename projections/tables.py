@@ -58,6 +58,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON view_generations, view_positions, parked
     TO tallyport_app;
 """
 
+_VACUUMED_SOON = "WITH (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0)"
+"""What is left on disk of a deleted row about a person goes with the next round of autovacuum."""
+
 Connection = psycopg.AsyncConnection[TupleRow]
 
 
@@ -82,8 +85,11 @@ async def create_generation(connection: Connection, view: View[Any], generation:
     async with connection.transaction():
         await connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(table))
         await connection.execute(
-            sql.SQL("CREATE TABLE {} ({}, PRIMARY KEY ({}))").format(
-                table, columns, sql.SQL(", ").join(map(sql.Identifier, view.key))
+            sql.SQL("CREATE TABLE {} ({}, PRIMARY KEY ({})) {}").format(
+                table,
+                columns,
+                sql.SQL(", ").join(map(sql.Identifier, view.key)),
+                sql.SQL(_VACUUMED_SOON if view.person is not None else ""),
             )
         )
         for expression in view.indexes:

@@ -104,6 +104,18 @@ class Platform:
         return f"postgresql://tallyport_app:{password}@127.0.0.1:{port}/tallyport"
 
     @property
+    def database_owner_url(self) -> str:
+        """As the superuser: may read whatever there is."""
+        port = json.loads((self.home / "run" / "ports.json").read_text())["postgres"]
+        password = (self.home / "secrets" / "postgres").read_text().strip()
+        return f"postgresql://postgres:{password}@127.0.0.1:{port}/tallyport"
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        port = json.loads((self.home / "run" / "ports.json").read_text())["kafka"]
+        return f"127.0.0.1:{port}"
+
+    @property
     def clickhouse_url(self) -> str:
         port = json.loads((self.home / "run" / "ports.json").read_text())["clickhouse"]
         password = (self.home / "secrets" / "clickhouse").read_text().strip()

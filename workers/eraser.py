@@ -5,7 +5,7 @@ to do, so being killed anywhere, or two of us, does no harm. A key that came bac
 backup is destroyed again.
 """
 
-import asyncio
+import time
 from collections.abc import Sequence
 
 import psycopg
@@ -20,13 +20,16 @@ from commands.identity import ConfirmKeyDestroyed, FinishErasure
 from commands.work import Actor
 from domain.kernel.errors import DomainError, NotFound
 from domain.kernel.permissions import OWNS
+from infrastructure.mail import Mailer
 from infrastructure.sealing import Vault
 from projections.erasures import (
     ErasureRow,
     Left,
     erasures_under_way,
+    keys_of_nothing,
     keys_that_came_back,
     left_of,
+    letters_about,
 )
 from projections.news import ViewNews
 from projections.reading import Reader
@@ -35,9 +38,11 @@ NAME = "eraser"
 AT_ONCE_MAX = 100
 LOOK_SECONDS = 2.0
 """So often it looks without being told that there is anything new."""
+SWEEP_SECONDS = 30.0
+"""So often it looks for keys that should not be there."""
 SETTLE_SECONDS = 3.0
 """Whoever called with a key of the team when it ended may have been let in for a second."""
-LOOKED_AT = ("api_keys", "deployments")
+LOOKED_AT = ("api_keys", "deployments", "audit")
 
 FINISHED = Counter("tallyport_erasures_finished_total", "Erasures carried out to the end")
 FAILURES = Counter("tallyport_eraser_failures_total", "Looks that came to nothing; tried again")
@@ -48,31 +53,37 @@ log = structlog.get_logger()
 class Eraser:
     """The one that is awake does the work; another one at the same time would repeat it."""
 
-    def __init__(self, bus: Bus, vault: Vault, reader: Reader, news: ViewNews) -> None:
+    def __init__(
+        self, bus: Bus, vault: Vault, reader: Reader, news: ViewNews, mailer: Mailer
+    ) -> None:
         self._bus = bus
         self._vault = vault
         self._reader = reader
         self._news = news
+        self._mailer = mailer
 
     async def run(self) -> None:
         """Erase whoever is to be erased. Never returns."""
-        await self._destroy_again()
+        sweep_due = 0.0
         while True:
+            if time.monotonic() >= sweep_due:
+                await self._sweep()
+                sweep_due = time.monotonic() + SWEEP_SECONDS
             waiting = await self._look()
             await self._news.wait(LOOK_SECONDS if not waiting else LOOK_SECONDS / 10)
 
-    async def _destroy_again(self) -> None:
-        while True:
-            try:
-                again = await keys_that_came_back(self._reader)
-                if again:
-                    await self._vault.destroy(again)
-                    log.warning("keys of erased people destroyed again", count=len(again))
-            except (psycopg.Error, PoolTimeout, OSError) as error:
-                log.warning("eraser interrupted", error=type(error).__name__)
-                await asyncio.sleep(LOOK_SECONDS)
-            else:
-                return
+    async def _sweep(self) -> None:
+        """Destroy the keys that should not be there: of nobody any more, or back from a backup."""
+        try:
+            back = await keys_that_came_back(self._reader)
+            if back:
+                log.warning("keys of erased people came back", count=len(back))
+            gone = [*back, *await keys_of_nothing(self._reader)]
+            if gone:
+                await self._vault.destroy(gone)
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            FAILURES.inc()
+            log.warning("eraser interrupted", error=type(error).__name__)
 
     async def _look(self) -> bool:
         """Do what can be done now; tell whether something is left that only takes a moment."""
@@ -96,6 +107,7 @@ class Eraser:
         if commands or left.ending:
             return True
         if await self._is_nothing_left(erasure):
+            await self._mailer.forget(await letters_about(self._reader, erasure.erased_id))
             await self._vault.destroy([erasure.team_id])
             await self._ask(erasure, FinishErasure(user_id=erasure.erased_id))
             FINISHED.inc()

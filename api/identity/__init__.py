@@ -1,6 +1,15 @@
 """People: joining, signing in and out, passwords, and who one is."""
 
-from api.identity import accounts, erasure, passkeys, passwords, second_factors, sessions, signed_in
+from api.identity import (
+    accounts,
+    erasure,
+    export,
+    passkeys,
+    passwords,
+    second_factors,
+    sessions,
+    signed_in,
+)
 
 ROUTERS = (
     accounts.router,
@@ -11,4 +20,5 @@ ROUTERS = (
     erasure.router,
     passkeys.router,
     sessions.token_router,
+    export.router,
 )

@@ -9,7 +9,7 @@ from domain.mail.values import Link
 class MailRequested(Event, frozen=True, kw_only=True):
     """Somebody is to be told something. Sealed with the key of the recipient.
 
-    That is the person's key; for an address that is nobody's, the team's, or else the mail's own.
+    That is the person's key; for an address that is nobody's, the mail's own.
     A parameter that names another person is sealed with the key of that one.
     """
 

@@ -57,7 +57,7 @@ class InvitationCreated(Event, frozen=True, kw_only=True):
 
     invitation_id: str
     address: SealedText
-    """Sealed with the team's key. Only the person with this address may accept."""
+    """Sealed with the invitation's own key. Only the person with this address may accept."""
     role: Role
     invited_by: str
     nonce: str

@@ -312,11 +312,9 @@ class PostgresEventStore:
 
     async def read_last(self, stream_id: str) -> RecordedEvent | None:
         """Return a stream's newest event."""
-        events = await self._read(
-            f"SELECT {_COLUMNS} FROM events"  # noqa: S608 - our own column names
-            " WHERE originator_id = %s ORDER BY originator_version DESC LIMIT 1",
-            (stream_id,),
-        )
+        query = f"SELECT {_COLUMNS} FROM events WHERE originator_id = %s"  # noqa: S608 - ours
+        query += " ORDER BY originator_version DESC LIMIT 1"
+        events = await self._read(query, (stream_id,))
         return events[0] if events else None
 
     async def read_all(
@@ -340,14 +338,19 @@ class PostgresEventStore:
             parameters,
         )
 
+    async def read_at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:
+        """Return the events at these positions, in log order."""
+        query = f"SELECT {_COLUMNS} FROM events WHERE notification_id = ANY(%s)"  # noqa: S608 - ours
+        return sorted(await self._read(query, (list(positions),)), key=lambda e: e.position)
+
     async def versions(self, stream_ids: Sequence[str]) -> dict[str, int]:
         """Return the newest version of each stream that has events."""
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(
+            query = (
                 "SELECT originator_id, max(originator_version) FROM events"
-                " WHERE originator_id = ANY(%s) GROUP BY originator_id",
-                (list(stream_ids),),
+                " WHERE originator_id = ANY(%s) GROUP BY originator_id"
             )
+            cursor = await connection.execute(query, (list(stream_ids),))
             return {row[0]: row[1] for row in await cursor.fetchall()}
 
     async def last_position(self) -> int:

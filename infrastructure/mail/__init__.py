@@ -4,6 +4,7 @@ The same letter may be handed over twice, after a crash in the wrong moment: it 
 Message-ID, by which servers and readers know it again.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -43,4 +44,8 @@ class Mailer(Protocol):
 
     async def send(self, mail: OutgoingMail) -> None:
         """Return once somebody else has taken it over; raises `MailRefused` or `MailAway`."""
+        ...
+
+    async def forget(self, mail_ids: Collection[str]) -> None:
+        """Delete what is kept here of these letters; what was carried away cannot be recalled."""
         ...

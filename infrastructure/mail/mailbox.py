@@ -7,6 +7,7 @@ itself. Only the owner of the folder may read it: the letters hold links that op
 import asyncio
 import contextlib
 import os
+from collections.abc import Collection
 from datetime import UTC
 from email.headerregistry import Address
 from pathlib import Path
@@ -35,6 +36,15 @@ class FolderMailer:
             raise MailAway(
                 f"the mailbox cannot be written to: {error.strerror}", for_all=True
             ) from error
+
+    async def forget(self, mail_ids: Collection[str]) -> None:
+        """Delete these letters."""
+        await asyncio.to_thread(self._delete, mail_ids)
+
+    def _delete(self, mail_ids: Collection[str]) -> None:
+        for file in self._folder.glob("*.eml"):
+            if any(file.stem.endswith(f"-{mail_id}") for mail_id in mail_ids):
+                file.unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

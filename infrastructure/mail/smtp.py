@@ -11,6 +11,7 @@ import re
 import smtplib
 import socket
 import ssl
+from collections.abc import Collection
 from email.headerregistry import Address
 from email.message import EmailMessage
 from enum import StrEnum
@@ -97,6 +98,9 @@ class SmtpMailer:
     def __init__(self, options: SmtpOptions, *, sender: Address) -> None:
         self._options = options
         self._sender = sender
+
+    async def forget(self, mail_ids: Collection[str]) -> None:
+        """Do nothing: no letter is kept here."""
 
     async def send(self, mail: OutgoingMail) -> None:
         """Return once the server has taken the letter; raises `MailRefused` or `MailAway`."""

@@ -171,6 +171,7 @@ TABLE = [
         body={"password": "not the password"},
         wrong={"password": ""},
     ),
+    Row(method="GET", path="/v1/user/export", person=True),
     Row(
         method="PUT",
         path="/v1/user/profile",

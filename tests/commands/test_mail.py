@@ -107,7 +107,7 @@ async def test_a_mail_can_go_to_the_address_a_person_had_before(
     assert subjects_in(data) == {anna.user_id}
 
 
-async def test_who_invites_is_sealed_with_their_own_key_and_the_rest_with_the_teams(
+async def test_who_invites_is_sealed_with_their_own_key_and_the_rest_with_the_mails(
     installation: Installation, bus: Bus
 ) -> None:
     anna: Person = await installation.register()
@@ -128,7 +128,7 @@ async def test_who_invites_is_sealed_with_their_own_key_and_the_rest_with_the_te
         "inviter": "anna",
     }
     assert f":{anna.user_id}:" in event.parameters["inviter"]
-    assert f":{anna.team_id}:" in event.address
+    assert f":{mail_id}:" in event.address
     assert b"Weather" not in data
 
 

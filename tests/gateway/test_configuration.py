@@ -209,3 +209,12 @@ def test_a_replica_is_added_moved_set_aside_and_taken_back() -> None:
         "set server dpl-1/d state ready",
         "set server dpl-old/z state maint",
     ]
+
+
+def test_what_is_written_down_of_a_callers_address_is_a_choice() -> None:
+    wanted = {"network": "%[src,ipmask(24,48)]", "full": "%[var(sess.address)]", "none": ""}
+    for choice, written in wanted.items():
+        options = GatewayOptions(client_addresses=choice)
+        config = render(RoutingTable(), options).config
+        [line] = [line for line in config.splitlines() if "log-format" in line and '"v"' in line]
+        assert f'"address":"{written}"' in line

@@ -12,6 +12,9 @@ from projections.teams import MEMBERS, TEAMS
 from tests.projections.asking import digest, rebuild
 from tests.wiring import PASSWORD, Installation, Person
 
+STAY = {"departures"}
+"""Ids only, by which the keys that an erased person left in a team are still to be ended."""
+
 
 async def sign_in(installation: Installation, person: Person) -> str:
     command = SignIn(email=person.email, password=PASSWORD)
@@ -57,7 +60,9 @@ async def test_rows_about_an_erased_person_are_gone_and_nobody_elses(
 def test_every_view_about_people_says_which_column_names_them() -> None:
     for view in VIEWS:
         about_people = {"user_id", "username", "email"} & view.columns.keys()
-        assert view.person in view.columns if about_people else True, (
+        if not about_people or view.name in STAY:
+            continue
+        assert view.person in view.columns, (
             f"views.{view.name} tells about people: give it `person`, the column with the id of the"
             " person, so that an erasure deletes the rows"
         )

@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +13,12 @@ from commands.api_keys import RevokeApiKey
 from commands.bus import Bus, Command, Context, Receipt
 from commands.deployments import DeleteDeployment, ReportReplicas
 from commands.identity import ConfirmKeyDestroyed, EraseUser, FinishErasure
+from commands.teams import InviteMember, RevokeInvitation
 from commands.work import Actor
+from domain.teams.values import Role
 from infrastructure.ending import end
+from infrastructure.mail import Mailer, OutgoingMail
+from infrastructure.mail.mailbox import FolderMailer
 from infrastructure.sealing import opened
 from projections.catalogue import VIEWS
 from projections.erasures import ERASURES
@@ -21,6 +28,7 @@ from tests.wiring import PASSWORD, Installation, Person
 from workers import eraser as module
 from workers.eraser import Eraser
 
+SENDER = Address("Tallyport", addr_spec="tallyport@example.com")
 PROVISIONER = Context(actor=Actor(id="provisioner"))
 
 
@@ -47,16 +55,23 @@ class Doomed(Bus):
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SETTLE_SECONDS", 0.1)
     monkeypatch.setattr(module, "LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.2)
 
 
 @asynccontextmanager
 async def erasing(
-    installation: Installation, bus: Bus | None = None
+    installation: Installation, bus: Bus | None = None, mailer: Mailer | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run an eraser as a process just started would."""
     reader = Reader(installation.pool, installation.conninfo, VIEWS)
     news = ViewNews(installation.conninfo, {ERASURES.name})
-    worker = Eraser(bus or installation.another_bus(), installation.another_vault(), reader, news)
+    worker = Eraser(
+        bus or installation.another_bus(),
+        installation.another_vault(),
+        reader,
+        news,
+        mailer or FolderMailer(Path("/nowhere"), sender=SENDER),
+    )
     task = asyncio.create_task(worker.run())
     try:
         yield task
@@ -169,3 +184,72 @@ async def test_a_key_that_a_backup_brought_back_is_destroyed_again(
         await installation.until("(SELECT count(*) FROM subject_keys) = 2")
     left = await installation.query("SELECT subject FROM subject_keys")
     assert {row["subject"] for row in left} == {bert.user_id, bert.team_id}
+
+
+async def test_the_address_of_an_invitation_that_is_over_cannot_be_read_any_more(
+    installation: Installation,
+) -> None:
+    installation.start_views()
+    anna = await installation.register("anna")
+    team_id = await installation.found_team(anna)
+    invited = [
+        (
+            await installation.dispatch(
+                InviteMember(team_id=team_id, address=f"{name}@example.com", role=Role.VIEWER),
+                anna.context,
+            )
+        ).result.invitation_id
+        for name in ("over", "open")
+    ]
+    await installation.dispatch(
+        RevokeInvitation(team_id=team_id, invitation_id=invited[0]), anna.context
+    )
+    await installation.caught_up()
+    await installation.as_admin("UPDATE subject_keys SET created_at = now() - interval '1 hour'")
+    async with erasing(installation):
+        gone = "NOT EXISTS (SELECT FROM subject_keys WHERE subject = %s)"
+        await installation.until(gone, invited[0])
+    left = await installation.query("SELECT subject FROM subject_keys WHERE subject ~ '^inv'")
+    assert [row["subject"] for row in left] == [invited[1]]
+    again = InviteMember(team_id=team_id, address="over@example.com", role=Role.VIEWER)
+    await installation.another_bus().dispatch(again, anna.context)
+
+
+async def test_letters_to_the_person_and_in_their_name_are_deleted_from_the_mailbox(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.start_views()
+    anna, bert = await installation.register("anna"), await installation.register("bert")
+    team_id = await installation.found_team(bert)
+    await installation.add_member(team_id, anna, Role.ADMIN)
+    for person in (anna, bert):
+        command = InviteMember(
+            team_id=team_id, address=f"friend-of-{person.username}@example.com", role=Role.VIEWER
+        )
+        await installation.dispatch(command, person.context)
+    await installation.caught_up()
+    mailer = FolderMailer(tmp_path, sender=SENDER)
+    for mail in await installation.query("SELECT id FROM views.mails"):
+        await mailer.send(
+            OutgoingMail(
+                mail_id=mail["id"],
+                recipient="friend@example.com",
+                subject="s",
+                text="t",
+                html="h",
+                requested_at=datetime.now(UTC),
+            )
+        )
+    await installation.dispatch(EraseUser(password=PASSWORD, team_ids=(team_id,)), anna.context)
+    async with erasing(installation, mailer=mailer):
+        await until_gone(installation, anna)
+    [left] = await installation.query(
+        "SELECT stream_id FROM views.audit WHERE type = 'mail.MailRequested' AND actor = %s",
+        bert.user_id,
+    )
+    assert _is_only_letter(tmp_path, left["stream_id"])
+
+
+def _is_only_letter(folder: Path, mail_id: str) -> bool:
+    [letter] = folder.iterdir()
+    return mail_id in letter.name
