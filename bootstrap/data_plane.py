@@ -89,7 +89,8 @@ def _put(held: dict[str, Entry], asked: set[str] | None, found: dict[str, Entry]
     """Make what is held equal to what was found for the keys asked; None asked for all."""
     for key in held.keys() - found.keys() if asked is None else asked - found.keys():
         held.pop(key, None)
-    held.update(found)
+    # What did not change stays the same object: the agent takes only others for changed.
+    held.update({key: entry for key, entry in found.items() if held.get(key) != entry})
 
 
 def _route(row: RouteRow) -> Route:

@@ -9,10 +9,10 @@ import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -161,31 +161,20 @@ def render(
     table: RoutingTable, options: GatewayOptions, *, metering: str = METERING_ON
 ) -> Rendered:
     """Return what makes HAProxy serve this table; `ValueError` for a wrong option."""
-    routes: dict[str, str] = {}
-    servers: dict[str, dict[str, str]] = {}
+    routes, servers, refused_routes = render_routes(table.routes)
     keys: dict[str, str] = {}
     grants: dict[str, str] = {}
     addresses: dict[str, str] = {}
-    rejected: list[str] = []
-    for route in table.routes:
-        try:
-            if route.deployment_id in servers or route.app_name in routes:
-                raise ValueError(f"a second route {route.deployment_id!r}, {route.app_name!r}")  # noqa: TRY301 - one way out
-            entry, places = _route_entry(route), _places(route)
-        except ValueError as error:
-            rejected.append(str(error))
-        else:
-            routes[route.app_name], servers[route.deployment_id] = entry, places
+    refused_keys: list[str] = []
     for key in table.keys:
         try:
-            entry, granted, allowed = _key_entry(key), _grants(key), _addresses(key)
+            entries = key_entries(key)
         except ValueError as error:
-            rejected.append(str(error))
+            refused_keys.append(str(error))
         else:
-            # HAProxy's `hex` writes capitals: a capital hash saves it a step per request.
-            keys[key.secret_hash.upper()] = entry
-            grants.update(granted)
-            addresses.update(allowed)
+            keys[entries.hash] = entries.entry
+            grants.update(entries.grants)
+            addresses.update(entries.addresses)
     return Rendered(
         config=render_config(options),
         servers=servers,
@@ -196,8 +185,42 @@ def render(
             ADDRESSES: addresses,
             FLAGS: {"metering": metering},
         },
-        rejected=tuple(rejected),
+        rejected=(*refused_routes, *refused_keys),
     )
+
+
+def render_routes(
+    table: Iterable[Route],
+) -> tuple[dict[str, str], dict[str, dict[str, str]], list[str]]:
+    """Return the map of routes, the servers by deployment, and why a route was left out."""
+    routes: dict[str, str] = {}
+    servers: dict[str, dict[str, str]] = {}
+    rejected: list[str] = []
+    for route in table:
+        try:
+            if route.deployment_id in servers or route.app_name in routes:
+                raise ValueError(f"a second route {route.deployment_id!r}, {route.app_name!r}")  # noqa: TRY301 - one way out
+            entry, places = _route_entry(route), _places(route)
+        except ValueError as error:
+            rejected.append(str(error))
+        else:
+            routes[route.app_name], servers[route.deployment_id] = entry, places
+    return routes, servers, rejected
+
+
+class KeyEntries(NamedTuple):
+    """What one key is in the maps."""
+
+    hash: str
+    entry: str
+    grants: dict[str, str]
+    addresses: dict[str, str]
+
+
+def key_entries(key: Key) -> KeyEntries:
+    """Return a key's entries; `ValueError` when it cannot be used."""
+    # HAProxy's `hex` writes capitals: a capital hash saves it a step per request.
+    return KeyEntries(key.secret_hash.upper(), _key_entry(key), _grants(key), _addresses(key))
 
 
 def server_options(options: GatewayOptions) -> str:

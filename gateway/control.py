@@ -2,15 +2,15 @@
 
 What a reader would not guess: it compares, it does not follow. Each turn it looks at which workers
 live, asks one it does not know what it has, and sends the difference. So a HAProxy that was killed,
-a reload that somebody else did and an answer that got lost need no special care. A right that ended
-is taken from the workers first; then come the files, from which the next HAProxy starts whatever
-happens; then all the rest.
+a reload that somebody else did and an answer that got lost need no special care. For a worker that
+had all of the table before, only the rows that changed are compared. A right that ended is taken
+from the workers first; all the rest follows, while the files are written from which the next
+HAProxy starts.
 """
 
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from gateway.changes import apply_servers, map_changes, server_changes
 from gateway.configuration import (
     ADDRESSES,
-    CONFIG,
     FLAGS,
     GRANTS,
     KEYS,
@@ -32,12 +31,13 @@ from gateway.configuration import (
     Rendered,
     RoutingTable,
     digest_of,
-    render,
     server_options,
 )
 from gateway.launch import LaunchOptions
+from gateway.rendering import Renderer, Step
 from gateway.runtime import ChangeRefused, HAProxyAway, Runtime, WorkerState
-from gateway.snapshot import ConfigurationRefused, Snapshot
+from gateway.saving import Saver
+from gateway.snapshot import Snapshot
 
 log = structlog.get_logger()
 
@@ -113,14 +113,14 @@ class Control:
         self._requests_folder = launch.requests_folder
         self._options = options
         self._metrics = metrics
-        self._snapshot = Snapshot(launch.run_folder, launch.haproxy)
+        self._files = Saver(Snapshot(launch.run_folder, launch.haproxy))
+        self._renderer = Renderer(launch.gateway)
         self._runtime = Runtime(launch.run_folder)
         self._workers: dict[int, WorkerState] = {}
         self._equal: dict[int, Rendered] = {}
         self._table: RoutingTable | None = None
-        self._wanted: Rendered | None = None
-        self._written: tuple[Rendered, str] | None = None
-        self._refused: Rendered | None = None
+        self._step: Step | None = None
+        self._reload_is_due = False
         self._metering = METERING_ON
         self._read_at = -float("inf")
         self._audited_at = time.monotonic()
@@ -129,19 +129,22 @@ class Control:
     async def run(self) -> None:
         """Never returns. The source and HAProxy may come and go."""
         changed = True
-        while True:
-            if changed or time.monotonic() - self._read_at > self._options.reread_seconds:
-                await self._read_table()
-            await self.turn()
-            changed = await self._changed()
+        try:
+            while True:
+                if changed or time.monotonic() - self._read_at > self._options.reread_seconds:
+                    await self._read_table()
+                await self.turn()
+                changed = await self._changed()
+        finally:
+            await self._files.finish()
 
     async def turn(self) -> None:
         """Make the files and every living worker equal to the table that was read last."""
         await self._guard_disk()
         try:
-            if self._wanted is not None:
-                await self._withdraw_rights(self._wanted)
-                await self._write_files(self._wanted)
+            if self._step is not None:
+                await self._withdraw_rights(self._step)
+                self._save_files(self._step.after)
             await self._equalize()
         except HAProxyAway as error:
             self._forget_workers()
@@ -166,7 +169,9 @@ class Control:
 
     async def _changed(self) -> bool:
         try:
-            changed = await self._source.wait_for_change(self._options.tick_seconds)
+            # A reload waits for nothing but the files.
+            patience = self._options.gather_seconds if self._reload_is_due else None
+            changed = await self._source.wait_for_change(patience or self._options.tick_seconds)
         except Exception as error:  # noqa: BLE001 - the same
             log.warning("routing table cannot be followed", reason=repr(error))
             await asyncio.sleep(self._options.tick_seconds)
@@ -178,11 +183,11 @@ class Control:
     async def _render(self) -> None:
         if self._table is None:
             return
-        self._wanted = await asyncio.to_thread(
-            render, self._table, self._gateway, metering=self._metering
+        self._step = await asyncio.to_thread(
+            self._renderer.step, self._table, metering=self._metering
         )
-        self._metrics.rejected.set(len(self._wanted.rejected))
-        for reason in self._wanted.rejected:
+        self._metrics.rejected.set(len(self._step.after.rejected))
+        for reason in self._step.after.rejected:
             log.error("row of the routing table left out", reason=reason)
 
     async def _guard_disk(self) -> None:
@@ -198,62 +203,77 @@ class Control:
         log.warning("metering switched", metering=metering, bytes_free=free)
         await self._render()
 
-    async def _withdraw_rights(self, wanted: Rendered) -> None:
-        if all(self._equal.get(worker) is wanted for worker in self._workers):
+    async def _withdraw_rights(self, step: Step) -> None:
+        if all(self._equal.get(worker) is step.after for worker in self._workers):
             return
         await self._living_workers()
         for worker, state in self._workers.items():
-            kept = {
-                name: {k: v for k, v in state.maps[name].items() if k in wanted.maps[name]}
-                for name in _RIGHTS
-            }
-            changes = [
-                c for name in _RIGHTS for c in map_changes(name, state.maps[name], kept[name])
-            ]
-            with suppress(HAProxyAway, ChangeRefused):  # `_equalize` will meet it again
-                await self._change(worker, changes)
-                state.maps.update(kept)
+            kept: dict[str, dict[str, str]] = {}
+            changes: list[str] = []
+            for name in _RIGHTS:
+                has, wants = self._compared(worker, state, step, name)
+                ended = {key: has[key] for key in has.keys() - wants.keys()}
+                if ended:
+                    changes += map_changes(name, ended, {})
+                    kept[name] = dict(state.maps[name])
+                    for key in ended:
+                        del kept[name][key]
+            if changes:
+                with suppress(HAProxyAway, ChangeRefused):  # `_equalize` will meet it again
+                    await self._change(worker, changes)
+                    state.maps.update(kept)
 
-    async def _write_files(self, wanted: Rendered) -> None:
-        if self._written == (wanted, self._snapshot.version()) or wanted is self._refused:
-            return
-        texts = await asyncio.to_thread(wanted.files)
-        known = set().union(*(state.servers for state in self._workers.values()))
-        needs_check = not wanted.servers.keys() <= known
-        needs_check = needs_check or self._snapshot.read(CONFIG) != wanted.config
-        try:
-            await asyncio.to_thread(self._snapshot.write, texts, check=needs_check)
-            self._written = (wanted, self._snapshot.version())
-        except ConfigurationRefused as error:
-            # The good configuration stays; rights that were taken away must still reach the disk.
-            self._refused = wanted
-            log.error("haproxy refuses the configuration", reason=str(error))  # noqa: TRY400 - its words say it all
-            maps = {name: texts[name] for name in wanted.maps}
-            await asyncio.to_thread(self._snapshot.write, maps, check=False)
-        except OSError as error:
-            # A full disk must not keep a revoked key working: the workers can still be told.
-            log.error("snapshot cannot be written", reason=str(error))  # noqa: TRY400 - the same
+    def _compared(
+        self, worker: int, state: WorkerState, step: Step, name: str
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Return what a worker has and what it should have, as far as the two may differ."""
+        has, wants = state.maps[name], step.after.maps[name]
+        if has is wants:
+            return {}, {}
+        had_all = step.before is not None and self._equal.get(worker) is step.before
+        if name not in step.touched or not had_all:
+            return has, wants
+        touched = step.touched[name]
+        return (
+            {key: has[key] for key in touched if key in has},
+            {key: wants[key] for key in touched if key in wants},
+        )
+
+    def _save_files(self, wanted: Rendered) -> None:
+        if not (self._reload_is_due and self._files.suffices_for(wanted)):
+            known = set().union(*(state.servers for state in self._workers.values()))
+            self._files.save_soon(wanted, known=frozenset(known))
 
     async def _equalize(self) -> None:
         if time.monotonic() - self._audited_at > self._options.audit_seconds:
             self._forget_workers()
             self._audited_at = time.monotonic()
         current, old = await self._living_workers()
-        for worker in old:
+        for worker in (*old, current):
             try:
                 await self._equalize_worker(worker)
             except (HAProxyAway, ChangeRefused):
+                if worker == current:
+                    raise
                 self._forget_worker(worker)  # it is on its way out; it is asked again if it stays
-        if self._wanted is not None and self._needs_reload(
-            await self._state(current), self._wanted
-        ):
-            try:
-                await self._runtime.reload()
-            except ChangeRefused:
-                await self._equalize_worker(current)
-                raise
-            self._metrics.reloads.inc()
-            current, _ = await self._living_workers()
+        self._reload_is_due = self._needs_reload(self._workers[current])
+        if self._step is not None and self._reload_is_due:
+            await self._reload(self._step.after)
+
+    async def _reload(self, wanted: Rendered) -> None:
+        """Start a worker on the files, once they have what is wanted."""
+        if not self._files.suffices_for(wanted):
+            return
+        await self._runtime.reload()
+        self._reload_is_due = False
+        self._metrics.reloads.inc()
+        current, _ = await self._living_workers()
+        started_with = self._files.on_disk()
+        if current not in self._workers and started_with is not None:
+            # It read the maps that we wrote: asking for them would take a second.
+            state = await self._runtime.read(current, ())
+            state.maps.update(started_with.maps)
+            self._workers[current] = state
         await self._equalize_worker(current)
 
     async def _living_workers(self) -> tuple[int, list[int]]:
@@ -270,17 +290,24 @@ class Control:
 
     async def _equalize_worker(self, worker: int) -> None:
         state = await self._state(worker)
-        wanted = self._wanted
-        if wanted is None:
+        step = self._step
+        if step is None:
             # Until the table is known, a worker keeps what it started with, but for the flag.
             flags = {"metering": self._metering}
             await self._change(worker, list(map_changes(FLAGS, state.maps[FLAGS], flags)))
             state.maps[FLAGS] = flags
-        elif self._equal.get(worker) is not wanted:
-            changes = [*_map_changes(_RIGHTS, state, wanted)]
-            changes += server_changes(state, wanted.servers, server_options(self._gateway))
-            changes += _map_changes(_WAYS, state, wanted)
-            await self._change(worker, changes)
+        elif self._equal.get(worker) is not step.after:
+            wanted = step.after
+            rights, ways = (
+                [
+                    change
+                    for name in names
+                    for change in map_changes(name, *self._compared(worker, state, step, name))
+                ]
+                for names in (_RIGHTS, _WAYS)
+            )
+            servers = server_changes(state, wanted.servers, server_options(self._gateway))
+            await self._change(worker, [*rights, *servers, *ways])
             state.maps.update(wanted.maps)
             apply_servers(state, wanted.servers)
             self._equal[worker] = wanted
@@ -297,10 +324,11 @@ class Control:
             await self._runtime.remove_servers(worker, names)
             state.aside = await self._runtime.aside(worker)
 
-    def _needs_reload(self, state: WorkerState, wanted: Rendered) -> bool:
+    def _needs_reload(self, state: WorkerState) -> bool:
         """Tell whether the worker lacks a backend, or the operator's present options."""
-        if wanted is self._refused:
+        if self._step is None or self._step.after is self._files.refused:
             return False
+        wanted = self._step.after
         has_backends = wanted.servers.keys() <= state.servers.keys()
         return not has_backends or state.config != digest_of(wanted.config)
 
@@ -317,11 +345,6 @@ class Control:
         if reachable != self._reachable:
             self._reachable = reachable
             log.warning("haproxy came or went", reachable=reachable, reason=why)
-
-
-def _map_changes(names: Sequence[str], state: WorkerState, wanted: Rendered) -> Iterator[str]:
-    for name in names:
-        yield from map_changes(name, state.maps[name], wanted.maps[name])
 
 
 def _existing(folder: Path) -> Path:
