@@ -14,8 +14,8 @@ EXAMPLES: Mapping[str, object] = {
     # who
     "username": "anna",
     "email": "anna@example.com",
-    "password": "correct horse battery",
-    "confirmPassword": "correct horse battery",
+    "password": "violet trams at dawn",
+    "confirmPassword": "violet trams at dawn",
     "currentPassword": "the present password",
     "newPassword": "violet river in spring",
     "confirmNewPassword": "violet river in spring",

@@ -6,6 +6,7 @@ One connection listens for the whole process; each projection runner says how fa
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, LiteralString, TypeVar
@@ -125,9 +126,7 @@ class Reader:
 
     async def rows(self, kind: type[RowType], query: Query, *parameters: object) -> list[RowType]:
         """Return a query's rows, each as a `kind` whose fields are the columns."""
-        wrapped = sql.SQL("SELECT coalesce(json_agg(t), '[]')::text FROM ({}) AS t").format(
-            sql.SQL(query) if isinstance(query, str) else query
-        )
+        wrapped = (_rows if isinstance(query, str) else _rows.__wrapped__)(query)
         async with self._pool.connection(self._connection_wait_seconds) as connection:
             cursor = await connection.execute(wrapped, parameters)
             found = await cursor.fetchone()
@@ -148,27 +147,9 @@ class Reader:
     ) -> Page[RowType]:
         """Return a part of what the query selects, and how much that is altogether."""
         column, id_column = listing.sorts[window.sort], listing.id_column
-        direction = sql.SQL(" DESC" if window.descending else " ASC")
-        place = sql.SQL("({}, {})").format(sql.Identifier(column), sql.Identifier(id_column))
-        beyond: sql.Composable = sql.SQL("true")
-        if window.after is not None:
-            beyond = sql.SQL("{} {} (%s::{}, %s::{})").format(
-                place,
-                sql.SQL("<" if window.descending else ">"),
-                sql.SQL(listing.kinds[column]),
-                sql.SQL(listing.kinds[id_column]),
-            )
-        statement = sql.SQL(
-            "WITH found AS NOT MATERIALIZED ({query}) SELECT (SELECT count(*) FROM found),"
-            " (SELECT coalesce(json_agg(t), '[]')::text FROM (SELECT * FROM found WHERE {beyond}"
-            " ORDER BY {column}{direction}, {id}{direction} LIMIT %s OFFSET %s) AS t)"
-        ).format(
-            query=sql.SQL(query) if isinstance(query, str) else query,
-            beyond=beyond,
-            column=sql.Identifier(column),
-            id=sql.Identifier(id_column),
-            direction=direction,
-        )
+        kinds = (listing.kinds[column], listing.kinds[id_column]) if window.after else None
+        make = _page if isinstance(query, str) else _page.__wrapped__
+        statement = make(query, column, id_column, descending=window.descending, kinds=kinds)
         arguments = (*parameters, *(window.after or ()), window.limit + 1, window.offset)
         async with self._pool.connection(self._connection_wait_seconds) as connection:
             cursor = await connection.execute(statement, arguments)
@@ -287,3 +268,47 @@ class Reader:
 def _text(row: msgspec.Struct, column: str) -> str:
     value = getattr(row, column)
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+@functools.lru_cache(maxsize=256)
+def _rows(query: Query) -> bytes:
+    """Return the statement that gives all of a query's rows as JSON."""
+    return (
+        sql.SQL("SELECT coalesce(json_agg(t), '[]')::text FROM ({}) AS t")
+        .format(sql.SQL(query) if isinstance(query, str) else query)
+        .as_bytes(None)
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _page(
+    query: Query, column: str, id_column: str, *, descending: bool, kinds: tuple[str, str] | None
+) -> bytes:
+    """Return the statement that counts a query's rows and gives a part of them as JSON.
+
+    `kinds` are the SQL types of the place after which the part begins, if it has one.
+    """
+    direction = sql.SQL(" DESC" if descending else " ASC")
+    beyond: sql.Composable = sql.SQL("true")
+    if kinds is not None:
+        beyond = sql.SQL("({}, {}) {} (%s::{}, %s::{})").format(
+            sql.Identifier(column),
+            sql.Identifier(id_column),
+            sql.SQL("<" if descending else ">"),
+            *(sql.SQL(kind) for kind in kinds),
+        )
+    return (
+        sql.SQL(
+            "WITH found AS NOT MATERIALIZED ({query}) SELECT (SELECT count(*) FROM found),"
+            " (SELECT coalesce(json_agg(t), '[]')::text FROM (SELECT * FROM found WHERE {beyond}"
+            " ORDER BY {column}{direction}, {id}{direction} LIMIT %s OFFSET %s) AS t)"
+        )
+        .format(
+            query=sql.SQL(query) if isinstance(query, str) else query,
+            beyond=beyond,
+            column=sql.Identifier(column),
+            id=sql.Identifier(id_column),
+            direction=direction,
+        )
+        .as_bytes(None)
+    )

@@ -67,6 +67,19 @@ OPTIONS = Options(
 Body = dict[str, Any]
 
 
+CANARIES = ("$argon2", "sealed:1:", "secretHash", "secret_hash", PASSWORD, SECRET.decode())
+"""What no answer may have: hashes, what is sealed, passwords, the installation's secret."""
+
+
+async def must_not_tell(answer: httpx.Response) -> None:
+    """Look into every answer of every test for what must never leave; what was sent may return."""
+    await answer.aread()
+    request = answer.request
+    sent = str(request.url) + (await request.aread()).decode("utf-8", "replace")
+    told = [canary for canary in CANARIES if canary in answer.text and canary not in sent]
+    assert not told, f"{request.method} {request.url} tells {told}"
+
+
 class Visitor:
     """Somebody with a name, or nobody, asking over HTTP."""
 
@@ -164,6 +177,7 @@ class Api:
             transport=httpx.ASGITransport(self.app, client=("192.0.2.1", 50000)),
             base_url="http://api.test",
             timeout=30,
+            event_hooks={"response": [must_not_tell]},
         )
         self.nobody = Visitor(self, {})
 
@@ -275,22 +289,21 @@ async def clickhouse(clickhouse_server: ClickHouseProcess) -> AsyncIterator[Clic
     await client.close()
 
 
-@pytest.fixture
-async def api(
-    installation: Installation, valkey: ValkeyServer, clickhouse: ClickHouseClient
-) -> AsyncIterator[Api]:
-    """Return the application with its views running."""
+@asynccontextmanager
+async def services_of(
+    installation: Installation, counters: RedisCounters, clickhouse: ClickHouseClient
+) -> AsyncIterator[Services]:
+    """Return what the application needs, with its views running."""
     installation.start_views()
     live = "SELECT view FROM view_generations WHERE live"
     while len(await installation.query(live)) < len(VIEWS):  # noqa: ASYNC110 - they say it there
         await asyncio.sleep(0.01)
     reader = Reader(installation.pool, installation.conninfo, VIEWS, poll_seconds=0.1)
-    counters = RedisCounters(valkey.url)
     stop = asyncio.Event()
     listening = asyncio.create_task(reader.run(stop))
     hub = Hub(installation.stream(), installation.store, installation.codec)
     telling = asyncio.create_task(hub.run(stop))
-    services = Services(
+    yield Services(
         bus=installation.bus,
         log=installation.store,
         decoder=installation.codec,
@@ -312,10 +325,19 @@ async def api(
         metrics=generate_latest,
         options=OPTIONS,
     )
-    opened = Api(installation, services, reader)
-    yield opened
-    await opened.close()
     stop.set()
     await listening
     await end(telling)
+
+
+@pytest.fixture
+async def api(
+    installation: Installation, valkey: ValkeyServer, clickhouse: ClickHouseClient
+) -> AsyncIterator[Api]:
+    """Return the application with its views running."""
+    counters = RedisCounters(valkey.url)
+    async with services_of(installation, counters, clickhouse) as services:
+        opened = Api(installation, services, services.views)
+        yield opened
+        await opened.close()
     await counters.close()
