@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +71,42 @@ async def test_a_revoked_key_is_refused_by_a_worker_that_only_finishes_its_conne
     writer.write(request)
     assert (await read_answer(reader)).status == 401
     writer.close()
+
+
+async def test_what_a_key_may_do_changes_also_on_an_open_connection(
+    serving: Gateway, table: Table
+) -> None:
+    runtime = Runtime(serving.launch.run_folder)
+    before = await runtime.workers()
+    reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+
+    async def ask() -> tuple[int, object]:
+        writer.write(f"GET /shop/ HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n".encode())
+        answer = await read_answer(reader)
+        return answer.status, answer.headers["x-ratelimit-limit"]
+
+    now = datetime.now(UTC)
+    changes: list[tuple[dict[str, object], tuple[int, object]]] = [
+        ({"requests_per_minute": 77_777}, (200, "77777")),
+        ({"scopes": ("call:dpl-other",)}, (403, "1000000")),
+        ({"scopes": ("call:dpl-shop",)}, (200, "1000000")),
+        ({"scopes": ()}, (403, "1000000")),
+        ({"scopes": ("call:*",), "expires_at": now + timedelta(hours=1)}, (200, "1000000")),
+        ({"expires_at": now - timedelta(seconds=1)}, (401, "6000")),
+        ({"allowed_cidrs": ("10.0.0.0/8",)}, (403, "1000000")),
+        ({"allowed_cidrs": ("10.0.0.0/8", "127.0.0.1/32")}, (200, "1000000")),
+        ({}, (200, "1000000")),
+    ]
+    for fields, expected in changes:
+        keys = (key_named("key-1", KEY, **fields), *table.table.keys[1:])
+        table.set(RoutingTable(routes=table.table.routes, keys=keys))
+
+        async def took_effect(expected: tuple[int, object] = expected) -> bool:
+            return await ask() == expected
+
+        await eventually(took_effect)
+    writer.close()
+    assert await runtime.workers() == before
 
 
 async def test_keys_limits_apps_and_replicas_change_without_a_reload(
