@@ -62,14 +62,12 @@ class Once:
         cls, request: Request, services: Services, caller: Caller | None, command: Command
     ) -> "Once":
         """Return what the request's headers and body say about repeats of this command."""
-        sent = request.headers.getlist(HEADER)
-        if not sent:
+        sent = key_in(request)
+        if sent is None:
             return cls(services=services)
-        if len(sent) > 1 or KEY.fullmatch(sent[0]) is None:
-            raise Malformed(f"{HEADER} has 1 to 255 visible ASCII characters.")
         who = caller.name if caller is not None else "nobody"
         step = type(command).__name__
-        place = "\0".join((who, request.method, request.url.path, step, sent[0]))
+        place = f"{who}\0{request.method}\0{request.url.path}\0{step}\0{sent}"
         secret = services.secret
         return cls(
             services=services,
@@ -157,6 +155,16 @@ class Once:
         nonce = os.urandom(NONCE_BYTES)
         sealed = AESGCM(self.seal_key).encrypt(nonce, msgspec.msgpack.encode(answer), self.key)
         return Idempotency(key=self.key, fingerprint=self.fingerprint, answer=nonce + sealed)
+
+
+def key_in(request: Request) -> str | None:
+    """Return the key that was sent, None for none; raises `Malformed`."""
+    sent = request.headers.getlist(HEADER)
+    if not sent:
+        return None
+    if len(sent) > 1 or KEY.fullmatch(sent[0]) is None:
+        raise Malformed(f"{HEADER} has 1 to 255 visible ASCII characters.")
+    return sent[0]
 
 
 def _positioned(answer: Answer, position: int) -> Answer:

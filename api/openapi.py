@@ -193,6 +193,8 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     parameters = operation.setdefault("parameters", [])
     for parameter in parameters:
         parameter["schema"] = _as_sent(parameter["schema"])
+        if parameter["name"] == "teamId":
+            responses.setdefault("404", refusals(404)[404])
     if method != "get":
         parameters.append(headers.IDEMPOTENCY_KEY)
     if "412" in responses:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.answers import Answer, refusal
 from api.callers import Caller, Doorkeeper
 from api.errors import InvalidValue, Malformed
-from api.idempotency import Once
+from api.idempotency import Once, key_in
 from api.services import Services
 from commands.bus import Command, Context, Decided
 from commands.work import NOBODY, missing
@@ -160,6 +160,7 @@ class Read(Asking):
 
 
 async def _write(request: Request) -> Write:
+    key_in(request)  # one that is none is refused also where nothing has to be remembered
     return Write(request)
 
 
