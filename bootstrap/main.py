@@ -137,6 +137,27 @@ def retry_dead_letters(view: Annotated[str, typer.Argument(help="Name of the vie
     _say(retry_parked, view)
 
 
+admin = typer.Typer(help="Who looks after the platform.", no_args_is_help=True)
+app.add_typer(admin, name="admin")
+
+
+@admin.command("create")
+def create_admin(
+    username: Annotated[str | None, typer.Option(help="Of an account to be made.")] = None,
+    email: Annotated[str | None, typer.Option(help="Of an account to be made.")] = None,
+) -> None:
+    """Print a link that makes one person an admin, or make an admin's account."""
+    from bootstrap import admins  # noqa: PLC0415 - only what this needs
+
+    if username is None and email is None:
+        _say(admins.another_admin_link)
+        return
+    if username is None or email is None:
+        _fail("An account needs both --username and --email.", code=2)
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    _say(admins.create_admin, str(username), str(email), password)
+
+
 def _run(name: str) -> None:
     from bootstrap.embedded.supervisor import stop_on_signals  # noqa: PLC0415 - only processes
     from bootstrap.processes import PROCESSES  # noqa: PLC0415 - only processes

@@ -13,7 +13,7 @@ async def request_rebuild(settings: Settings, view: str) -> str:
     known = {each.name for each in VIEWS}
     if view not in known:
         raise LookupError(f"There is no view {view!r}. There are: {', '.join(sorted(known))}.")
-    async with await psycopg.AsyncConnection.connect(_database(settings)) as connection:
+    async with await psycopg.AsyncConnection.connect(database_of(settings)) as connection:
         await connection.execute(
             "UPDATE view_generations SET rebuild_wanted = true WHERE view = %s AND live", (view,)
         )
@@ -22,7 +22,7 @@ async def request_rebuild(settings: Settings, view: str) -> str:
 
 async def list_parked(settings: Settings) -> str:
     """Return a line for each parked event."""
-    async with await psycopg.AsyncConnection.connect(_database(settings)) as connection:
+    async with await psycopg.AsyncConnection.connect(database_of(settings)) as connection:
         cursor = await connection.execute(
             "SELECT view, position, stream_id, topic, error FROM parked_events"
             " ORDER BY view, position LIMIT 1000"
@@ -38,7 +38,7 @@ async def list_parked(settings: Settings) -> str:
 
 async def retry_parked(settings: Settings, view: str) -> str:
     """Ask for a view's parked events to be applied again."""
-    async with await psycopg.AsyncConnection.connect(_database(settings)) as connection:
+    async with await psycopg.AsyncConnection.connect(database_of(settings)) as connection:
         cursor = await connection.execute(
             "UPDATE parked_events SET retry_wanted = true WHERE view = %s", (view,)
         )
@@ -48,7 +48,7 @@ async def retry_parked(settings: Settings, view: str) -> str:
     return f"{count} parked events of {view} will be applied again within a second or two."
 
 
-def _database(settings: Settings) -> str:
+def database_of(settings: Settings) -> str:
     """Return the database of the settings, or the one that `tallyport up` runs in this home."""
     if settings.parts.database_url:
         return settings.parts.database_url

@@ -6,6 +6,7 @@ import sys
 import psycopg
 import typer
 
+from bootstrap.admins import first_admin_link
 from bootstrap.embedded.haproxy import HAProxyMissing
 from bootstrap.embedded.home import Home, HomeError
 from bootstrap.embedded.parts import PartFailed
@@ -35,6 +36,7 @@ async def _up(settings: Settings) -> int:
         in_force = await start_platform(supervisor, home, settings, tell, stop)
         if not stop.is_set():
             typer.echo(where_to_go(in_force))
+            await say_how_to_look_after_it(in_force)
             await supervisor.run_until(stop)
         typer.echo("Stopping ...", err=True)
         await stop_platform(supervisor, in_force)
@@ -45,6 +47,20 @@ def tell(part: str, happened: str) -> None:
     """Show one step of the start or a trouble later."""
     typer.echo(f"  {part:<12} {happened}", err=True)
     sys.stderr.flush()
+
+
+async def say_how_to_look_after_it(settings: Settings) -> None:
+    """Print the link for the first admin, as long as there is none."""
+    link = await first_admin_link(settings)
+    if link is not None:
+        token = link.partition("#")[2]
+        typer.echo(f"""
+Nobody looks after this platform yet. Who follows this link first does, within 24 hours:
+  {link}
+or, signed in:
+  curl -s {settings.api.public_url}/v1/setup -H 'Authorization: Bearer <access token>' \\
+    -H 'Content-Type: application/json' -d '{{"token": "{token}"}}'
+Another link: `tallyport admin create`.""")
 
 
 def where_to_go(settings: Settings) -> str:

@@ -22,6 +22,7 @@ from domain.identity.events import (
     UserSuspended,
 )
 from domain.identity.values import SignInMethod
+from domain.kernel.ids import is_id
 from domain.teams.values import Role
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
@@ -77,22 +78,11 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool = False
 
 
-_OF_A_PERSON = (
-    UserRegistered
-    | EmailVerificationRequested
-    | EmailVerified
-    | EmailChanged
-    | UsernameChanged
-    | SessionStarted
-    | SessionsRevoked
-    | PlatformAdminGranted
-    | UserSuspended
-    | UserReinstated
-)
-
-
-def _user_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
-    return [((event.user_id,), event)] if isinstance(event, _OF_A_PERSON) else []
+def _user_changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
+    if isinstance(event, SessionStarted | PlatformAdminGranted):
+        return [((event.user_id,), event)]
+    # Whatever else happens to a person counts for the version, which `If-Match` names.
+    return [((recorded.stream_id,), event)] if is_id(recorded.stream_id, "usr") else []
 
 
 def _fold_user(row: UserRow | None, event: object, recorded: RecordedEvent) -> UserRow | None:
@@ -143,7 +133,7 @@ def _told_by(event: object, row: UserRow) -> dict[str, object]:
 
 USERS = View(
     name="users",
-    version=2,
+    version=3,
     topic=Topic.EVENTS,
     row=UserRow,
     key=("id",),

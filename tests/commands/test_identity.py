@@ -25,6 +25,7 @@ from domain.identity.session import SessionOver
 from domain.identity.values import InvalidUsername
 from domain.kernel.errors import NotFound
 from infrastructure.link_tokens.hmac import HmacLinkTokens
+from infrastructure.passwords.argon2 import Argon2Passwords
 from tests.wiring import PASSWORD, SECRET, Installation, Person
 
 NO_ONE = Context(actor=NOBODY)
@@ -296,3 +297,19 @@ async def test_nobody_ends_somebody_elses_session(installation: Installation, bu
     with pytest.raises(NotFound):
         await bus.dispatch(EndSession(session_id=signed_in.session_id), as_person(bert))
     assert await refresh(bus, signed_in.refresh_token)
+
+
+async def test_a_password_is_hashed_anew_when_hashes_are_made_stronger(
+    installation: Installation,
+) -> None:
+    anna = await installation.register("anna")
+    stronger = Argon2Passwords(memory_kib=128, passes=1, lanes=1)
+    installation.passwords, weaker = stronger, installation.passwords
+    bus = installation.another_bus()
+    await sign_in(bus)
+    await sign_in(bus)
+    events = await installation.store.read_stream(anna.user_id)
+    topics = [event.topic.partition("@")[0] for event in events]
+    assert topics == ["identity.UserRegistered", "identity.PasswordRehashed"]
+    weaker.close()
+    assert await sign_in(bus)

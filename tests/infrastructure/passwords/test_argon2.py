@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from argon2 import Type, extract_parameters
 
+from bootstrap.settings import Settings
 from domain.kernel.errors import LimitReached
 from infrastructure.passwords.argon2 import Argon2Passwords
 
@@ -62,3 +64,38 @@ async def test_a_flood_is_told_to_come_back_and_the_rest_is_served(
     refused = [outcome for outcome in outcomes if isinstance(outcome, LimitReached)]
     assert (len(served), len(refused)) == (4, 16)
     assert await passwords.verify("correct horse", served[0])
+
+
+async def test_what_is_kept_is_no_weaker_than_recommended() -> None:
+    settings = Settings().sessions
+    made = Argon2Passwords(
+        memory_kib=settings.argon2_memory_kib,
+        passes=settings.argon2_time_cost,
+        lanes=settings.argon2_parallelism,
+    )
+    kept = extract_parameters(await made.hash("correct horse"))
+    made.close()
+    assert kept.type is Type.ID
+    assert (kept.salt_len, kept.hash_len) >= (16, 16)
+    # OWASP, ASVS 5.0 appendix C: each pair is a floor.
+    floors = [(46 * 1024, 1), (19 * 1024, 2), (12 * 1024, 3)]
+    assert any(kept.memory_cost >= memory and kept.time_cost >= passes for memory, passes in floors)
+
+
+async def test_by_default_two_hash_fifty_wait_and_the_next_is_told_to_come_back() -> None:
+    made = Argon2Passwords(memory_kib=64, passes=1, lanes=1)
+    outcomes = await asyncio.gather(
+        *(made.verify("correct horse", None) for _ in range(60)), return_exceptions=True
+    )
+    made.close()
+    assert outcomes.count(False) == 52
+    assert sum(isinstance(outcome, LimitReached) for outcome in outcomes) == 8
+
+
+async def test_a_hash_made_with_other_parameters_is_outdated(passwords: Argon2Passwords) -> None:
+    kept = await passwords.hash("correct horse")
+    stronger = Argon2Passwords(memory_kib=128, passes=1, lanes=1)
+    assert not passwords.is_outdated(kept)
+    assert stronger.is_outdated(kept)
+    assert await stronger.verify("correct horse", kept)
+    stronger.close()
