@@ -9,6 +9,7 @@ from commands.work import Loaded, Work
 from domain.deployments.deployment import DEPLOYMENT, Deployment, must_be_within
 from domain.deployments.events import DeploymentDeleted, DeploymentRequested
 from domain.deployments.values import (
+    Blueprint,
     HealthCheck,
     RegistryAuth,
     ReplicaReport,
@@ -85,6 +86,13 @@ class RollBackDeployment(Command, frozen=True, kw_only=True):
     deployment_id: str
     revision: int | None = None
     """None: the last one that was live."""
+
+
+class TransferDeployment(Command, frozen=True, kw_only=True):
+    """Give it to another team."""
+
+    deployment_id: str
+    team_id: str
 
 
 class StopDeployment(Command, frozen=True, kw_only=True):
@@ -216,6 +224,17 @@ async def roll_back_deployment(command: RollBackDeployment, work: Work) -> Chang
     return _changed(deployment.present, work)
 
 
+async def transfer_deployment(command: TransferDeployment, work: Work) -> Changed:
+    """Seal its secrets anew, for the other team only. Whoever asks must be able to deploy there."""
+    deployment = await _theirs(command.deployment_id, work)
+    work.must_hold("deployments:write", team_id=command.team_id)
+    state = deployment.present
+    await work.vault.load([state.team_id, command.team_id])
+    blueprint = _resealed(work, state.blueprint, team_id=command.team_id)
+    work.record(deployment, state.transfer(command.team_id, blueprint, by=work.actor.id))
+    return _changed(deployment.present, work)
+
+
 async def stop_deployment(command: StopDeployment, work: Work) -> Changed:
     """Ask for nothing to run."""
     deployment = await _theirs(command.deployment_id, work)
@@ -258,6 +277,7 @@ HANDLERS: Handlers = {
     ScaleDeployment: scale_deployment,
     RestartDeployment: restart_deployment,
     RollBackDeployment: roll_back_deployment,
+    TransferDeployment: transfer_deployment,
     StopDeployment: stop_deployment,
     StartDeployment: start_deployment,
     DeleteDeployment: delete_deployment,
@@ -287,6 +307,17 @@ def _sealed(work: Work, variables: dict[str, str], *, team_id: str) -> dict[str,
 
 def _opened(work: Work, sealed: dict[str, str]) -> dict[str, str]:
     return {name: work.vault.open(text, purpose=SECRET_PURPOSE) for name, text in sealed.items()}
+
+
+def _resealed(work: Work, blueprint: Blueprint, *, team_id: str) -> Blueprint:
+    auth = blueprint.registry_auth
+    if auth is not None:
+        password = work.vault.open(auth.password, purpose=SECRET_PURPOSE)
+        auth = _registry_auth(work, auth.username, password, team_id=team_id)
+    variables = _opened(work, blueprint.environment)
+    return msgspec.structs.replace(
+        blueprint, environment=_sealed(work, variables, team_id=team_id), registry_auth=auth
+    )
 
 
 def _seal(work: Work, text: str, *, team_id: str) -> str:

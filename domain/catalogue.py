@@ -68,6 +68,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "deployments.DeploymentUpdated@1": deployments.DeploymentUpdated,
     "deployments.DeploymentRestarted@1": deployments.DeploymentRestarted,
     "deployments.DeploymentRolledBack@1": deployments.DeploymentRolledBack,
+    "deployments.DeploymentTransferred@1": deployments.DeploymentTransferred,
     "deployments.RevisionBecameLive@1": deployments.RevisionBecameLive,
     "deployments.RevisionFailed@1": deployments.RevisionFailed,
     "deployments.DeploymentStopRequested@1": deployments.DeploymentStopRequested,

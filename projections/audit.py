@@ -106,6 +106,7 @@ AUDIT = View(
         "(content ->> 'team_id')",
         "actor, position",
         "(content ->> 'user_id')",
+        "(content ->> 'from_team_id')",
     ),
     append_only=True,
     reads_raw=True,
@@ -129,10 +130,13 @@ AUDIT_LISTING = Listing(
     kinds=AUDIT.columns,
 )
 
-# A worker's events carry no team: they belong to the team whose thing the stream is about.
+# Each event belongs to the team that the thing had then: what is transferred takes nothing of its
+# past along, and leaves its future. The transfer itself is told to both. An event without a team
+# belongs to whom its stream is about.
 _OWN: LiteralString = (
-    " (team_id = ANY(%s) OR stream_id IN (SELECT stream_id FROM views.audit WHERE version = 1"
-    " AND (content ->> 'team_id' = ANY(%s) OR content ->> 'user_id' = %s)))"
+    " (team_id = ANY(%s) OR content ->> 'from_team_id' = ANY(%s) OR (team_id IS NULL AND stream_id"
+    " IN (SELECT stream_id FROM views.audit WHERE version = 1"
+    " AND (content ->> 'team_id' = ANY(%s) OR content ->> 'user_id' = %s))))"
 )
 
 
@@ -152,6 +156,7 @@ async def list_audit(
         *(value for name in Sought.__struct_fields__ for value in [getattr(sought, name)] * 2),
         list(team_ids),
         list(team_ids),
+        list(team_ids),
         user_id,
         listing=AUDIT_LISTING,
         window=window,
@@ -168,6 +173,7 @@ async def history(
         + sql.SQL(_OWN)
         + sql.SQL(" ORDER BY version"),
         stream_id,
+        list(team_ids),
         list(team_ids),
         list(team_ids),
         user_id,

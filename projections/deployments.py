@@ -17,6 +17,7 @@ from domain.deployments.events import (
     DeploymentStartRequested,
     DeploymentStopped,
     DeploymentStopRequested,
+    DeploymentTransferred,
     DeploymentUpdated,
     ReplicaBecameReady,
     ReplicaBecameUnhealthy,
@@ -99,6 +100,7 @@ _REVISING = (
     DeploymentUpdated,
     DeploymentRestarted,
     DeploymentRolledBack,
+    DeploymentTransferred,
     RevisionBecameLive,
     RevisionFailed,
 )
@@ -156,7 +158,9 @@ def _revise(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
             if event.revision != event.previously:
                 return _begun(row, event.revision)
             return _standing(row, Status.SCALING) if scaled else row
-        case DeploymentRestarted():
+        case DeploymentRestarted() | DeploymentTransferred():
+            if isinstance(event, DeploymentTransferred):
+                row = change(row, team_id=event.team_id)
             return _begun(change(row, updated_at=at), event.revision)
         case DeploymentRolledBack():
             row = change(_with_blueprint(row, event.blueprint), updated_at=at)
@@ -245,7 +249,7 @@ def _replica(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
 
 DEPLOYMENTS = View(
     name="deployments",
-    version=2,
+    version=3,
     topic=Topic.EVENTS,
     row=DeploymentRow,
     key=("id",),

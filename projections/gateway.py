@@ -15,6 +15,7 @@ from domain.deployments.events import (
     DeploymentDeletionRequested,
     DeploymentRequested,
     DeploymentStopRequested,
+    DeploymentTransferred,
     DeploymentUpdated,
     ReplicaBecameReady,
     ReplicaBecameUnhealthy,
@@ -85,6 +86,8 @@ def _fold_route(row: RouteRow | None, event: Event, _: RecordedEvent) -> RouteRo
             ready.clear()
         case DeploymentUpdated():
             return msgspec.structs.replace(row, visibility=event.visibility)
+        case DeploymentTransferred():
+            return msgspec.structs.replace(row, team_id=event.team_id)
         case _:
             return row
     return msgspec.structs.replace(row, replicas=tuple(ready.values()))
@@ -92,7 +95,7 @@ def _fold_route(row: RouteRow | None, event: Event, _: RecordedEvent) -> RouteRo
 
 ROUTES = View(
     name="gateway_routes",
-    version=2,
+    version=3,
     topic=Topic.EVENTS,
     row=RouteRow,
     key=("deployment_id",),

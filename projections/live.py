@@ -12,6 +12,7 @@ from domain.deployments.events import (
     DeploymentRequested,
     DeploymentRestarted,
     DeploymentRolledBack,
+    DeploymentTransferred,
     DeploymentUpdated,
     RevisionFailed,
 )
@@ -90,6 +91,9 @@ def _told_of(
             kinds.append(("deployment.created", data))
         case DeploymentUpdated() | DeploymentRestarted() | DeploymentRolledBack():
             kinds.append(("deployment.updated", {**data, "revision": event.revision}))
+        case DeploymentTransferred():
+            teams = {"teamId": event.team_id, "fromTeamId": event.from_team_id}
+            kinds.append(("deployment.transferred", {**data, **teams, "revision": event.revision}))
         case RevisionFailed():
             more = {"revision": event.revision, "reason": event.reason}
             kinds.append(("deployment.revision.failed", {**data, **more}))
@@ -98,16 +102,19 @@ def _told_of(
     if before is not None and after is not None and before.status is not after.status:
         reason = {"reason": after.failure} if after.failure else {}
         kinds.append(("deployment.status.changed", {**data, **reason}))
+    told = [(row.team_id, kind, what) for kind, what in kinds]
+    if isinstance(event, DeploymentTransferred):  # the team before hears of it, too
+        told.append((event.from_team_id, *kinds[0]))
     return [
         LiveEvent(
             cursor=f"{recorded.position}.{number}",
             type=kind,
-            team_id=row.team_id,
+            team_id=team_id,
             timestamp=recorded.recorded_at,
             deployment_id=row.id,
             data=what,
         )
-        for number, (kind, what) in enumerate(kinds, start=1)
+        for number, (team_id, kind, what) in enumerate(told, start=1)
     ]
 
 

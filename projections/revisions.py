@@ -10,6 +10,7 @@ from domain.deployments.events import (
     DeploymentRequested,
     DeploymentRestarted,
     DeploymentRolledBack,
+    DeploymentTransferred,
     DeploymentUpdated,
     RevisionBecameLive,
     RevisionFailed,
@@ -19,7 +20,7 @@ from infrastructure.stream import Topic
 from projections.reading import Listing, Page, Reader, Window
 from projections.view import Change, View
 
-Cause = Literal["created", "updated", "restarted", "rolled back"]
+Cause = Literal["created", "updated", "restarted", "rolled back", "transferred"]
 Outcome = Literal["pending", "live", "superseded", "failed"]
 
 
@@ -45,7 +46,13 @@ class Superseded(msgspec.Struct, frozen=True):
     """Another revision was wanted from then on."""
 
 
-_Starting = DeploymentRequested | DeploymentUpdated | DeploymentRestarted | DeploymentRolledBack
+_Starting = (
+    DeploymentRequested
+    | DeploymentUpdated
+    | DeploymentRestarted
+    | DeploymentRolledBack
+    | DeploymentTransferred
+)
 
 
 def _changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
@@ -55,7 +62,12 @@ def _changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
             return [((name, 1), event)]
         case DeploymentUpdated() if event.revision == event.previously:
             return []
-        case DeploymentUpdated() | DeploymentRestarted() | DeploymentRolledBack():
+        case (
+            DeploymentUpdated()
+            | DeploymentRestarted()
+            | DeploymentRolledBack()
+            | DeploymentTransferred()
+        ):
             return [((name, event.previously), Superseded()), ((name, event.revision), event)]
         case RevisionBecameLive() | RevisionFailed():
             return [((name, event.revision), event)]
@@ -115,6 +127,15 @@ def _begun(row: RevisionRow | None, event: _Starting, recorded: RecordedEvent) -
                 image=event.image,
                 copied_from=event.previously,
             )
+        case DeploymentTransferred():
+            return change(
+                begun,
+                number=event.revision,
+                cause="transferred",
+                image=event.blueprint.image,
+                image_digest=event.blueprint.image_digest,
+                copied_from=event.previously,
+            )
         case DeploymentRolledBack():
             return change(
                 begun,
@@ -128,7 +149,7 @@ def _begun(row: RevisionRow | None, event: _Starting, recorded: RecordedEvent) -
 
 REVISIONS = View(
     name="revisions",
-    version=1,
+    version=2,
     topic=Topic.EVENTS,
     row=RevisionRow,
     key=("deployment_id", "number"),

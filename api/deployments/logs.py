@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket
 
 from api.answers import respond
 from api.deployments.finding import their_deployment
-from api.deployments.shapes import DeploymentId, Line, Lines, LogQuery
+from api.deployments.shapes import DeploymentId
 from api.errors import InvalidCredentials, InvalidValue
 from api.guard import GuardedRoute
 from api.live.queues import TooSlow
@@ -19,6 +21,7 @@ from api.live.visitor import CHECK_SECONDS, FORBIDDEN, Visitor
 from api.moments import moment
 from api.openapi import refusals
 from api.requests import Read, reading
+from api.schemas import Input, Output, Text
 from infrastructure.ending import end
 from projections.analytics.logs import LogEntry
 from projections.deployments import deployment_by_id
@@ -28,6 +31,32 @@ router = APIRouter(route_class=GuardedRoute, prefix="/v1/deployments", tags=["De
 FOLLOWED = "application/x-ndjson"
 TAIL_AT_FIRST = 100
 NOT_FOUND = 4404
+
+
+class LogQuery(Input):
+    """Which lines of a log."""
+
+    tail: Annotated[int, Field(ge=1, le=5000)] = 100
+    follow: bool = False
+    since: Annotated[Text | None, Field(max_length=40)] = None
+    until: Annotated[Text | None, Field(max_length=40)] = None
+    search: Annotated[Text, Field(max_length=200)] = ""
+
+
+class Line(Output):
+    """One line that a container wrote."""
+
+    timestamp: datetime
+    level: str
+    message: str
+    source: str
+    replica: str
+
+
+class Lines(Output):
+    """The newest lines, oldest first."""
+
+    logs: list[Line]
 
 
 @router.get(

@@ -25,6 +25,7 @@ from api.deployments.shapes import (
     Scale,
     StatusOut,
     Summaries,
+    Transfer,
     Update,
     deployment_of,
     revision_of,
@@ -48,6 +49,7 @@ from commands.deployments import (
     ScaleDeployment,
     StartDeployment,
     StopDeployment,
+    TransferDeployment,
     UpdateDeployment,
 )
 from domain.deployments import values
@@ -221,6 +223,16 @@ async def roll_back(
     command = RollBackDeployment(deployment_id=deployment_id, revision=revision)
     return await write.dispatch(
         command, _changed("Deployment is being rolled back"), resource=deployment_id
+    )
+
+
+@router.post("/{deployment_id}/transfer", response_model=Changed, responses=CHANGING)
+async def transfer(deployment_id: DeploymentId, body: Transfer, write: Writing) -> Response:
+    """Give it to another team, in which one may deploy too. It runs anew there."""
+    _must_be_an_id(deployment_id)
+    command = TransferDeployment(deployment_id=deployment_id, team_id=body.team_id)
+    return await write.dispatch(
+        command, _changed("Deployment is being transferred"), resource=deployment_id
     )
 
 

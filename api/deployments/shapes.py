@@ -146,16 +146,6 @@ class AsOf(Input):
     """A time or a position of the log: show it as it was then."""
 
 
-class LogQuery(Input):
-    """Which lines of a log."""
-
-    tail: Annotated[int, Field(ge=1, le=5000)] = 100
-    follow: bool = False
-    since: Annotated[Text | None, Field(max_length=40)] = None
-    until: Annotated[Text | None, Field(max_length=40)] = None
-    search: Annotated[Text, Field(max_length=200)] = ""
-
-
 class Requested(Output):
     """A deployment that was asked for."""
 
@@ -232,6 +222,12 @@ class DeploymentOut(Output):
     deployed_at: datetime | None
 
 
+class Transfer(Input):
+    """Whose it shall be."""
+
+    team_id: Annotated[str, Field(max_length=40)]
+
+
 class Changed(Output):
     """A deployment after a change was asked for."""
 
@@ -248,7 +244,7 @@ class RevisionOut(Output):
 
     id: str
     revision: int
-    cause: Literal["created", "updated", "restarted", "rolled back"]
+    cause: Literal["created", "updated", "restarted", "rolled back", "transferred"]
     status: Literal["pending", "live", "superseded", "failed"]
     image: str
     image_digest: str | None
@@ -299,22 +295,6 @@ class StatusOut(Output):
     last_health_check: datetime | None
     uptime: str
     restart_count: int
-
-
-class Line(Output):
-    """One line that a container wrote."""
-
-    timestamp: datetime
-    level: str
-    message: str
-    source: str
-    replica: str
-
-
-class Lines(Output):
-    """The newest lines, oldest first."""
-
-    logs: list[Line]
 
 
 def url_of(gateway_url: str, app_name: str) -> str:

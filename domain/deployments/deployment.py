@@ -16,6 +16,7 @@ from domain.deployments.events import (
     DeploymentStartRequested,
     DeploymentStopped,
     DeploymentStopRequested,
+    DeploymentTransferred,
     DeploymentUpdated,
     ReplicaStopped,
     RevisionBecameLive,
@@ -150,6 +151,22 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
                 to_revision=to_revision,
                 blueprint=self.blueprints[to_revision],
                 rolled_back_by=by,
+            )
+        ]
+
+    def transfer(self, team_id: str, blueprint: Blueprint, *, by: str) -> list[Event]:
+        """Give it to another team, for which the blueprint is sealed. To its own: nothing."""
+        self._must_stay()
+        if team_id == self.team_id:
+            return []
+        return [
+            DeploymentTransferred(
+                team_id=team_id,
+                from_team_id=self.team_id,
+                revision=self._next_revision,
+                previously=self.revision,
+                blueprint=blueprint,
+                transferred_by=by,
             )
         ]
 
@@ -330,7 +347,11 @@ def _evolve_revision(state: Deployment, event: Event) -> Deployment | None:
             return _begin(state, event.revision, event.blueprint)
         case DeploymentRestarted():
             return _begin(state, event.revision, state.blueprint)
-        case DeploymentRolledBack():
+        case DeploymentRolledBack() | DeploymentTransferred():
+            if isinstance(event, DeploymentTransferred):  # nothing of before is for the new team
+                state = msgspec.structs.replace(
+                    state, team_id=event.team_id, blueprints={}, lived=()
+                )
             return _begin(state, event.revision, event.blueprint)
         case RevisionBecameLive():
             return _lived(state, event.revision)

@@ -69,6 +69,20 @@ class DeploymentRolledBack(Event, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class DeploymentTransferred(Event, frozen=True, kw_only=True):
+    """It belongs to another team from now on, and runs anew there: a new revision.
+
+    The blueprint is sealed with that team's key. What ran before it cannot be gone back to.
+    """
+
+    team_id: str
+    from_team_id: str
+    revision: int
+    previously: int
+    blueprint: Blueprint
+    transferred_by: str
+
+
 class RevisionBecameLive(Event, frozen=True, kw_only=True):
     """Every wanted replica of the revision is ready for the first time."""
 

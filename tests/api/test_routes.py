@@ -351,6 +351,13 @@ TABLE = [
         body={"revision": 1},
         wrong={"revision": "1"},
     ),
+    Row(
+        method="POST",
+        path="/v1/deployments/{deployment_id}/transfer",
+        scope="deployments:write",
+        body={"teamId": "org-0000000000"},
+        wrong={"teamId": 7},
+    ),
     Row(method="POST", path="/v1/deployments/{deployment_id}/stop", scope="deployments:write"),
     Row(method="POST", path="/v1/deployments/{deployment_id}/start", scope="deployments:write"),
     Row(method="DELETE", path="/v1/deployments/{deployment_id}", scope="deployments:write"),
@@ -494,7 +501,7 @@ async def test_a_key_without_the_scope_gets_403_in_its_own_team(api: Api) -> Non
 async def test_a_key_with_the_scope_is_let_in(api: Api) -> None:
     anna = await api.join()
     for row in TABLE:
-        if row.scope is None:
+        if row.scope is None or row.path.endswith("/transfer"):  # a key is in one team only
             continue
         path = await url_of(row, anna)
         program = await anna.with_key(row.scope, "call:*", **team_in(path))

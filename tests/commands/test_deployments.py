@@ -7,15 +7,17 @@ import pytest
 
 from commands.bus import Context
 from commands.deployments import (
+    SECRET_PURPOSE,
     AppNameTaken,
     DeleteDeployment,
     ReportReplicas,
     ScaleDeployment,
     StartDeployment,
     StopDeployment,
+    TransferDeployment,
 )
 from commands.work import Actor
-from domain.deployments.deployment import TooManyReplicas
+from domain.deployments.deployment import DEPLOYMENT, TooManyReplicas
 from domain.deployments.values import (
     InvalidAppName,
     InvalidEnvironment,
@@ -25,6 +27,7 @@ from domain.deployments.values import (
     Status,
 )
 from domain.kernel.errors import DomainError, NotAllowed, NotFound
+from domain.teams.values import Role
 from infrastructure.sealing import subjects_in
 from tests.wiring import Installation, Person
 
@@ -178,3 +181,51 @@ async def test_a_report_that_comes_twice_is_recorded_once(installation: Installa
     for _ in range(3):
         await observe(installation, deployment_id, ReplicaPhase.READY)
     assert len(await installation.store.read_stream(deployment_id)) == 5
+
+
+async def test_what_is_transferred_is_sealed_for_the_new_team_only(
+    installation: Installation,
+) -> None:
+    anna, bert = await installation.register("anna"), await installation.register("bert")
+    team_id = await installation.found_team(anna)
+    deployment_id = (
+        await installation.deploy(
+            anna,
+            environment={"TOKEN": "very secret"},
+            registry_username="robot",
+            registry_password="also secret",
+        )
+    ).deployment_id
+    transfer = TransferDeployment(deployment_id=deployment_id, team_id=team_id)
+    for person in (anna, anna):  # the second time changes nothing
+        await installation.dispatch(transfer, person.context)
+    events = await installation.store.read_stream(deployment_id)
+    assert len(events) == 2
+    assert events[-1].metadata.team_id == team_id
+    assert subjects_in(events[-1].data) == {team_id}
+
+    state = (await installation.another_bus().load(DEPLOYMENT, deployment_id, fresh=True)).present
+    assert (state.team_id, state.revision) == (team_id, 2)
+    await installation.vault.destroy([anna.team_id])
+    vault = installation.another_vault()
+    await vault.load([team_id])
+    auth = state.blueprint.registry_auth
+    assert auth is not None
+    texts = {**state.blueprint.environment, "password": auth.password}
+    opened = {name: vault.open(text, purpose=SECRET_PURPOSE) for name, text in texts.items()}
+    assert opened == {"TOKEN": "very secret", "password": "also secret"}
+
+    for team in (bert.team_id, "org-0000000000"):  # nobody gives to whom they cannot see
+        command = TransferDeployment(deployment_id=deployment_id, team_id=team)
+        with pytest.raises(NotFound):
+            await installation.dispatch(command, anna.context)
+    with pytest.raises(NotFound):
+        await installation.dispatch(transfer, bert.context)
+    await installation.add_member(team_id, bert, Role.VIEWER)
+    taking = TransferDeployment(deployment_id=deployment_id, team_id=bert.team_id)
+    with pytest.raises(NotAllowed):
+        await installation.dispatch(taking, bert.context)
+    kept = (await installation.deploy(bert, "his-own")).deployment_id
+    giving = TransferDeployment(deployment_id=kept, team_id=team_id)
+    with pytest.raises(NotAllowed):
+        await installation.dispatch(giving, bert.context)

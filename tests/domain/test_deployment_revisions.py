@@ -6,6 +6,7 @@ import pytest
 from domain.deployments.deployment import (
     BLUEPRINTS_KEPT,
     DEPLOYMENT,
+    DeploymentIsGoing,
     DeploymentIsStopped,
     NoEarlierRevision,
     TooManyReplicas,
@@ -13,12 +14,14 @@ from domain.deployments.deployment import (
 )
 from domain.deployments.events import (
     DeploymentBecameHealthy,
+    DeploymentDeletionRequested,
     DeploymentFailed,
     DeploymentRequested,
     DeploymentRestarted,
     DeploymentRolledBack,
     DeploymentStopped,
     DeploymentStopRequested,
+    DeploymentTransferred,
     DeploymentUpdated,
     ReplicaBecameReady,
     ReplicaStarted,
@@ -269,3 +272,32 @@ def test_a_revision_has_an_id_of_its_own() -> None:
     ids = {revision_id("dpl-0000000001", number) for number in range(1, 200)}
     assert len(ids) == 199
     assert all(is_id(each, "rev") for each in ids)
+
+
+def test_what_is_given_to_another_team_runs_anew_there_and_leaves_its_past_behind() -> None:
+    sealed = msgspec.structs.replace(FIRST, environment={"A": "sealed for the other"})
+    transferred = DeploymentTransferred(
+        team_id="org-0000000002",
+        from_team_id="org-0000000001",
+        revision=3,
+        previously=2,
+        blueprint=sealed,
+        transferred_by=ANNA,
+    )
+    given(DEPLOYMENT, *live_again).when(
+        lambda d: d.transfer("org-0000000002", sealed, by=ANNA)
+    ).then(transferred).then_state(
+        team_id="org-0000000002", revision=3, blueprints={3: sealed}, lived=()
+    )
+    given(DEPLOYMENT, *live_again, transferred).when(
+        lambda d: d.roll_back(None, by=ANNA)
+    ).then_refused(NoEarlierRevision)
+    given(DEPLOYMENT, *live_again).when(
+        lambda d: d.transfer("org-0000000001", FIRST, by=ANNA)
+    ).then_nothing_happened()
+    given(DEPLOYMENT, *stopped).when(
+        lambda d: d.transfer("org-0000000002", sealed, by=ANNA)
+    ).then_state(team_id="org-0000000002", status=Status.STOPPED)
+    given(DEPLOYMENT, *live, DeploymentDeletionRequested()).when(
+        lambda d: d.transfer("org-0000000002", sealed, by=ANNA)
+    ).then_refused(DeploymentIsGoing)
