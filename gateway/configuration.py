@@ -146,7 +146,7 @@ _LOG_FORMAT: Mapping[str, str] = {
     "refused": '"%[var(txn.no)]"',
 }
 ADDRESS_FORMATS: Mapping[str, str] = {
-    "network": '"%[src,ipmask(24,48)]"',
+    "network": '"%[var(sess.network)]"',
     "full": '"%[var(sess.address)]"',
     "none": '""',
 }

@@ -64,8 +64,8 @@ class ControlOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How often HAProxy and the disk are looked at when nothing changes."""
     gather_seconds: float = 0.02
     """How long a change waits for others that come with it."""
-    reread_seconds: float = 30.0
-    """How often the table is read although nobody said that it changed."""
+    reread_seconds: float = 300.0
+    """How often the whole table is read although nobody said that it changed."""
     audit_seconds: float = 300.0
     """How often a worker is asked what it has although we should know."""
     refused_pause_seconds: float = 1.0

@@ -20,6 +20,7 @@ from gateway.configuration import GatewayOptions, Key, Replica, Route, RoutingTa
 from gateway.control import Control, ControlMetrics, ControlOptions
 from gateway.launch import LaunchOptions
 from gateway.meter import Meter, MeterMetrics, MeterOptions
+from gateway.runtime import HAProxyAway, Runtime
 from infrastructure.event_store import Conflict
 
 KEY = "tp_live_4fQ1zYkPq0aNsecretsecretsecretsecret_a1b2c3"
@@ -400,7 +401,12 @@ async def serving(gateway: Gateway, table: Table, running: Running) -> Gateway:
     running.control(gateway, table)
 
     async def ready() -> bool:
-        return (await gateway.ask("/shop/", key=KEY)).status == 200
+        if (await gateway.ask("/shop/", key=KEY)).status != 200:
+            return False
+        # The worker before, which has no app, may still take a connection until it has ended.
+        with suppress(HAProxyAway):
+            return not (await Runtime(gateway.launch.run_folder).workers())[1]
+        return False
 
     await eventually(ready)
     return gateway
