@@ -12,6 +12,9 @@ from typing import Any
 
 import httpx
 
+from commands.bus import Context
+from commands.identity.admins import FollowAdminLink, IssueAdminLink
+from commands.work import NOBODY, Actor
 from domain.teams.events import MemberAdded
 from domain.teams.values import Role
 from tests.api.conftest import Api, Body, Visitor
@@ -19,7 +22,7 @@ from tests.api.test_routes import TABLE, Row, url_of
 
 FILE = Path(__file__).with_name("authorization.txt")
 MEMBERS = ("viewer", "developer", "admin", "owner")
-COLUMNS = ("anonymous", *MEMBERS, "outsider", "key")
+COLUMNS = ("anonymous", *MEMBERS, "outsider", "key", "platform")
 NOBODY_KNOWN = {"unauthenticated", "invalid_credentials"}
 ID = re.compile(r"\b([a-z]{3})-[0-9a-z]{10}\b")
 
@@ -53,9 +56,19 @@ class Cast:
         self._keys: dict[str, Visitor] = {}
 
     async def gather(self) -> None:
-        for name in (*MEMBERS, "outsider"):
+        for name in (*MEMBERS, "outsider", "platform"):
             self.people[name] = await self.api.join(f"{name}-of-it")
+        await self._appoint(self.people["platform"])
         await self.new_team()
+
+    async def _appoint(self, visitor: Visitor) -> None:
+        """Let somebody look after the platform."""
+        installation, user_id = self.api.installation, visitor.account["id"]
+        link = await installation.dispatch(IssueAdminLink(), Context(actor=NOBODY))
+        person = Context(actor=Actor(id=user_id, user_id=user_id))
+        await installation.dispatch(FollowAdminLink(token=link.result), person)
+        await installation.caught_up()
+        self.api.app.state.doorkeeper.forget_person(user_id)
 
     @property
     def owner(self) -> Visitor:
