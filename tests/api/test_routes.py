@@ -404,7 +404,8 @@ async def url_of(row: Row, visitor: Visitor) -> str:
         team_id = visitor.team_id or await visitor.found_team(f"Team {secrets.token_hex(5)}")
         path = path.replace("{team_id}", team_id)
     if "{user_id}" in path and path.startswith("/v1/admin/"):
-        path = path.replace("{user_id}", visitor.account["id"])
+        stranger = await visitor.api.installation.register(f"person-{secrets.token_hex(5)}")
+        path = path.replace("{user_id}", stranger.user_id)
     if "{user_id}" in path:
         path = path.replace("{user_id}", await visitor.api.new_member(path.split("/")[3]))
     if "{invitation_id}" in path:
