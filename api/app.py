@@ -87,13 +87,17 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return every method that may be sent to this path."""
+    """Return every method that may be sent to this path.
+
+    A path that is named as it stands is not also taken for somebody's id: `passkeys/options`.
+    """
+    routes = request.app.routes
+    routes = [route for route in routes if route.path == request.url.path] or routes
     found = [
         method
         for method in METHODS
         if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL
-            for route in request.app.routes
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
         )
     ]
     return [*found, *(["HEAD"] if "GET" in found else []), "OPTIONS"]

@@ -74,6 +74,7 @@ async def test_head_is_get_without_the_body_and_options_tells_what_may_be_sent(a
     for path, allowed in (
         ("/v1/deployments", "GET, POST, HEAD, OPTIONS"),
         ("/v1/auth/login", "POST, OPTIONS"),
+        ("/v1/user/passkeys/options", "POST, OPTIONS"),
         ("/docs", "GET, HEAD, OPTIONS"),
     ):
         answer = await api.nobody.ask("OPTIONS", path)
