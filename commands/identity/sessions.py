@@ -79,6 +79,11 @@ class SignedIn(msgspec.Struct, frozen=True):
 
 async def sign_in(command: SignIn, work: Work) -> SignedIn | OtpWrong:
     """Start a session; an unknown address and a wrong password get the same answer as slowly."""
+    with work.passwords.place():
+        return await _sign_in(command, work)
+
+
+async def _sign_in(command: SignIn, work: Work) -> SignedIn | OtpWrong:
     user_id = await work.owner_of("email", email_identity(command.email))
     loaded = await work.load(USER, user_id or NOBODY_ID, fresh=True)
     user = loaded.state

@@ -1,10 +1,15 @@
 """Passwords: turned into something from which they cannot be read back."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 
 class Passwords(Protocol):
     """Hashes and verifies; slow on purpose, so bounded and off the event loop."""
+
+    def place(self) -> AbstractContextManager[None]:
+        """Hold a place in the queue before anything else is done; raises `Busy`."""
+        ...
 
     async def hash(self, password: str) -> str:
         """Return the hash to keep; raises `Busy` when too many wait already."""

@@ -1,13 +1,16 @@
 """Argon2id (RFC 9106), a few at a time.
 
 A flood of sign-ins queues here and nowhere else: at most `parallel` hashes run, at most
-`waiting_max` wait, the next one is told to come back.
+`waiting_max` wait, the next one is told to come back. Whoever will need a hash takes a place
+before anything else, so that a flood does not queue for the database either.
 """
 
 import asyncio
+import contextlib
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -16,6 +19,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from domain.kernel.errors import LimitReached
 
 Result = TypeVar("Result")
+
+_has_place: ContextVar[bool] = ContextVar("has_place", default=False)
 
 
 class Busy(LimitReached):
@@ -63,15 +68,23 @@ class Argon2Passwords:
             return False
         return bool(kept)
 
-    async def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place in the queue; raises `Busy` when there is none."""
         if self._inside >= self._inside_max:
             raise Busy
         self._inside += 1
+        token = _has_place.set(True)
         try:
+            yield
+        finally:
+            _has_place.reset(token)
+            self._inside -= 1
+
+    async def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
+        with contextlib.nullcontext() if _has_place.get() else self.place():
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, work, *arguments)
-        finally:
-            self._inside -= 1
 
 
 def _normal(password: str) -> bytes:

@@ -1,6 +1,7 @@
 """Passwords: verified, never kept, and never more at a time than the machine can bear."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -99,3 +100,14 @@ async def test_a_hash_made_with_other_parameters_is_outdated(passwords: Argon2Pa
     assert stronger.is_outdated(kept)
     assert await stronger.verify("correct horse", kept)
     stronger.close()
+
+
+async def test_who_holds_a_place_is_served_and_counts_once(passwords: Argon2Passwords) -> None:
+    with contextlib.ExitStack() as others:
+        for _ in range(3):
+            others.enter_context(passwords.place())
+        with passwords.place():
+            assert not await passwords.verify("correct horse", None)
+            with pytest.raises(LimitReached):
+                others.enter_context(passwords.place())
+    assert await passwords.hash("correct horse")
