@@ -25,6 +25,7 @@ from api import (
 )
 from api.callers import Doorkeeper
 from api.deployments import logs as deployment_logs
+from api.deployments import metrics as deployment_metrics
 from api.deployments import routes as deployments
 from api.envelope import Envelope
 from api.errors import problem_response
@@ -43,6 +44,7 @@ ROUTERS = (
     leaks.router,
     deployments.router,
     deployment_logs.router,
+    deployment_metrics.router,
     images.router,
     analytics.router,
     usage.router,

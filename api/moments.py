@@ -7,20 +7,24 @@ from typing import Annotated
 from pydantic import Field
 
 from api.errors import InvalidValue
-from api.schemas import TeamQuery, Text
+from api.schemas import Input, TeamQuery, Text
 
 POSITION_DIGITS_MAX = 18
 YEAR_MIN, YEAR_MAX = 1970, 2200
 SPAN_MAX = timedelta(days=366)
 
 
-class SpanQuery(TeamQuery):
-    """From when to when, and whose."""
+class TimesQuery(Input):
+    """From when to when."""
 
     from_: Annotated[Text | None, Field(alias="from", max_length=40)] = None
     """The beginning, for example 2026-11-23T00:00:00Z."""
     to: Annotated[Text | None, Field(max_length=40)] = None
     """The end, which does not belong to it; now, if it is not given."""
+
+
+class SpanQuery(TeamQuery, TimesQuery):
+    """From when to when, and whose."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def position_or_moment(text: str, field: str) -> datetime | int:
     return moment(text, field)
 
 
-def span(query: SpanQuery, *, now: datetime, start: datetime) -> Span:
+def span(query: TimesQuery, *, now: datetime, start: datetime) -> Span:
     """Return the span that is asked for, from `start` to now unless told."""
     asked = Span(
         moment(query.from_, "from") if query.from_ is not None else start,

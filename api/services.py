@@ -17,6 +17,7 @@ from infrastructure.sealing import Vault
 from infrastructure.tokens import Tokens
 from projections.analytics.logs import LogEntry, LogQueries
 from projections.analytics.queries import AnalyticsQueries
+from projections.analytics.samples import SampleQueries
 from projections.live import LiveEvent
 from projections.reading import Reader
 
@@ -143,6 +144,7 @@ class Services:
     views: Reader
     analytics: AnalyticsQueries
     logs: LogQueries
+    samples: SampleQueries
     counters: Counters
     tokens: Tokens
     live: Live

@@ -1,5 +1,6 @@
 """The provisioner's wiring: which driver, what is wanted, where reports and log lines go."""
 
+import asyncio
 from collections.abc import Sequence
 
 import psycopg
@@ -20,11 +21,13 @@ from infrastructure.containers.catalogue import PredefinedImages
 from infrastructure.containers.process import ProcessDriver
 from infrastructure.sealing import opened
 from projections.analytics.logs import ClickHouseLogSink
+from projections.analytics.samples import ClickHouseSampleSink
 from projections.deployments import DEPLOYMENTS, read_versions
 from projections.news import ViewNews
 from workers.provisioner import DeploymentObservation, DesiredDeployment
 from workers.provisioner.logs import LogCollector
 from workers.provisioner.reconciler import Provisioner
+from workers.provisioner.sampler import Sampler, SamplerOptions
 
 PROVISIONER = Context(actor=Actor(id="provisioner"))
 
@@ -40,9 +43,17 @@ async def provision(core: Core) -> None:
     bus = core.bus()
     desired = LogDesiredState(core, bus)
     worker = Provisioner(driver, desired, BusReports(bus), collector)
+    sampler = Sampler(
+        driver,
+        lambda: worker.replicas,
+        ClickHouseSampleSink(clickhouse),
+        options=SamplerOptions(interval_seconds=settings.usage.sample_seconds),
+    )
     structlog.get_logger().info("provisioner started", driver=driver.name)
     try:
-        await worker.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(worker.run())
+            group.create_task(sampler.run())
     finally:
         await desired.close()
         await driver.close()

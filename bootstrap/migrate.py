@@ -90,6 +90,10 @@ async def _migrate_clickhouse(settings: Settings) -> None:
 
     client = ClickHouseClient(ClickHouseOptions(url=settings.parts.clickhouse_url))
     try:
-        await create_tables(client, log_retention_days=settings.logs.retention_days)
+        await create_tables(
+            client,
+            log_retention_days=settings.logs.retention_days,
+            sample_retention_days=settings.usage.retention_days,
+        )
     finally:
         await client.close()

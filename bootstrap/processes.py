@@ -88,7 +88,10 @@ async def analytics(settings: Settings, stop: asyncio.Event) -> None:
             parking(core.pool),
             telling(core.pool),
             AnalyticsMetrics(),
-            AnalyticsOptions(log_retention_days=settings.logs.retention_days),
+            AnalyticsOptions(
+                log_retention_days=settings.logs.retention_days,
+                sample_retention_days=settings.usage.retention_days,
+            ),
         )
         try:
             await run_alone(core, "analytics", stop, projector.run)

@@ -25,6 +25,7 @@ from infrastructure.report_signatures.github import GithubSignatures
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
+from projections.analytics.samples import SampleQueries
 from projections.catalogue import VIEWS
 from projections.reading import Reader
 
@@ -105,6 +106,7 @@ def _services(
         views=reader,
         analytics=analytics,
         logs=logs,
+        samples=SampleQueries(clickhouse),
         counters=counters,
         live=hub,
         followers=Followers(logs),

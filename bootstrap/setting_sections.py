@@ -398,6 +398,24 @@ class Logs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplicaUsage:
+    """What is noted of the processor, memory and network that the deployed APIs use."""
+
+    sample_seconds: int = setting(
+        "TALLYPORT_SAMPLE_SECONDS",
+        kinds.number(1, 30),
+        "10",
+        "Seconds between two looks at what each replica uses.",
+    )
+    retention_days: int = setting(
+        "TALLYPORT_SAMPLE_RETENTION_DAYS",
+        kinds.number(1, 3650),
+        "30",
+        "Days for which it is kept what replicas used.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prices:
     """What a served request costs."""
 
@@ -429,6 +447,7 @@ class Settings:
     mail: Mail = Mail()
     containers: Containers = Containers()
     logs: Logs = Logs()
+    usage: ReplicaUsage = ReplicaUsage()
     prices: Prices = Prices()
 
 

@@ -148,6 +148,19 @@ class LogLine(msgspec.Struct, frozen=True):
         return LogPosition(self.timestamp_ns, self.ordinal + 1)
 
 
+class ReplicaStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replica has used: all but the memory counts up from its start."""
+
+    read_at_ns: int
+    """By the clock of the engine, in Unix nanoseconds."""
+    cpu_ns: int
+    memory_bytes: int
+    """What it holds now, without what the kernel may drop at once."""
+    network_in_bytes: int | None = None
+    network_out_bytes: int | None = None
+    """None where the replica has no network of its own to count."""
+
+
 class ContainerDriver(Protocol):
     """Starts and stops replicas. Every method may be repeated, also after a crash in between."""
 
@@ -185,6 +198,10 @@ class ContainerDriver(Protocol):
 
     def logs(self, replica: ActualReplica, after: LogPosition) -> AsyncIterator[Sequence[LogLine]]:
         """Follow the replica's log from a position on, in batches, until the replica ends."""
+        ...
+
+    async def stats(self, replica: ActualReplica) -> ReplicaStats | None:
+        """Return what the replica has used, None when it does not run or nobody can say."""
         ...
 
     async def clear(self) -> None:

@@ -32,12 +32,14 @@ from infrastructure.containers import (
     LogPosition,
     ReplicaSpec,
     ReplicaState,
+    ReplicaStats,
     StartFailed,
 )
 from infrastructure.containers import docker_request as request
 from infrastructure.containers.docker_images import DockerImages
 from infrastructure.containers.docker_logs import DEFAULT_HOST, follow, http_client
 from infrastructure.containers.docker_networks import DockerNetworks
+from infrastructure.containers.docker_stats import read_stats
 
 log = structlog.get_logger()
 
@@ -146,6 +148,10 @@ class DockerDriver:
     def logs(self, replica: ActualReplica, after: LogPosition) -> AsyncIterator[Sequence[LogLine]]:
         """Follow the container's log from a position on, until it ends."""
         return follow(self._http, replica.engine_id, after)
+
+    async def stats(self, replica: ActualReplica) -> ReplicaStats | None:
+        """Return what the container has used, None when it does not run."""
+        return await read_stats(self._http, replica.engine_id)
 
     async def clear(self) -> None:
         """Remove every container and network of this installation."""

@@ -34,10 +34,12 @@ from infrastructure.containers import (
     NotRunnable,
     ReplicaSpec,
     ReplicaState,
+    ReplicaStats,
     StartFailed,
 )
 from infrastructure.containers import process_keeper as keeper
 from infrastructure.containers.process_logs import LogReader, last_lines
+from infrastructure.containers.process_stats import read_stats
 
 START_SECONDS_MAX = 10
 KILL_SECONDS_MAX = 5
@@ -141,6 +143,10 @@ class ProcessDriver:
         finally:
             reader.close()
 
+    async def stats(self, replica: ActualReplica) -> ReplicaStats | None:
+        """Return what the process and its children have used, None when it does not run."""
+        return await asyncio.to_thread(self._stats, self._place(replica.replica_id))
+
     async def clear(self) -> None:
         """Remove every replica of this installation."""
         for replica in await self.list_replicas():
@@ -149,6 +155,12 @@ class ProcessDriver:
 
     async def close(self) -> None:
         """Let go. Replicas run on."""
+
+    def _stats(self, place: Path) -> ReplicaStats | None:
+        state = _state_of(place)
+        if state is None or state.pid is None or not is_kept(place):
+            return None
+        return read_stats(state.pid)
 
     def _remove_half_made(self) -> None:
         for half_made in self._folder.glob(".new-*"):

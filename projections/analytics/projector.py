@@ -45,6 +45,7 @@ class AnalyticsOptions(msgspec.Struct, frozen=True, kw_only=True):
     retry_delay_seconds: float = 0.2
     retry_delay_seconds_max: float = 5.0
     log_retention_days: int = 7
+    sample_retention_days: int = 30
 
 
 class _Newest(msgspec.Struct, frozen=True):
@@ -100,7 +101,11 @@ class AnalyticsProjector:
 
     async def _open(self) -> Cursor:
         """Make the tables, end what a predecessor still inserts, and find where to go on."""
-        await create_tables(self._clickhouse, log_retention_days=self._options.log_retention_days)
+        await create_tables(
+            self._clickhouse,
+            log_retention_days=self._options.log_retention_days,
+            sample_retention_days=self._options.sample_retention_days,
+        )
         await self._clickhouse.stop_inserts(WRITER)
         noted = await noted_positions(self._clickhouse)
         [newest] = await self._clickhouse.query(

@@ -40,10 +40,6 @@ _COUNTS = """
 """
 
 
-class TooManyPoints(RuleViolated):
-    """The span has too many points at this resolution."""
-
-
 class Resolution(StrEnum):
     """How much time one point of a series stands for."""
 
@@ -56,6 +52,33 @@ class Resolution(StrEnum):
     def seconds(self) -> int:
         """The length of one point."""
         return {"1m": 60, "5m": 300, "1h": 3600, "1d": 86400}[self.value]
+
+
+class TooManyPoints(RuleViolated):
+    """The span has too many points at this resolution."""
+
+
+def points_between(
+    start: datetime, end: datetime, resolution: Resolution, *, points_max: int = POINTS_MAX
+) -> range:
+    """Return the beginning of every point of a span, as Unix seconds; raises `TooManyPoints`."""
+    step = resolution.seconds
+    times = range(int(start.timestamp()) // step * step, int(-(-end.timestamp() // 1)), step)
+    if len(times) > points_max:
+        raise TooManyPoints(
+            f"At a resolution of {resolution} this span has {len(times)} points, and {points_max} "
+            f"are the most: ask for a shorter span, or for {finest(start, end, points_max)}.",
+            points=len(times),
+            points_max=points_max,
+        )
+    return times
+
+
+def finest(start: datetime, end: datetime, points_max: int) -> Resolution:
+    """Return the finest resolution at which a span has no more points than that."""
+    seconds = (end - start).total_seconds()
+    fitting = (each for each in Resolution if seconds / each.seconds + 1 <= points_max)
+    return next(fitting, Resolution.DAY)
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -208,16 +231,12 @@ class AnalyticsQueries:
         key_id: str = "",
     ) -> list[Point]:
         """Return every point from `start`'s to `end`'s, also those without a request."""
-        step = resolution.seconds
-        first = int(start.timestamp()) // step * step
-        times = range(first, int(-(-end.timestamp() // 1)), step)
-        if len(times) > POINTS_MAX:
-            raise TooManyPoints(points=len(times), points_max=POINTS_MAX)
+        times = points_between(start, end, resolution)
         rows = await self._clickhouse.query(
             _Point,
             f"SELECT intDiv(toUnixTimestamp(time), {{step:UInt32}}) * {{step:UInt32}} AS at,"
             f" {_COUNTS} {_SCOPE} GROUP BY at {_SETTINGS}",
-            {**_scope(team_id, start, end, deployment_id, key_id), "step": step},
+            {**_scope(team_id, start, end, deployment_id, key_id), "step": times.step},
         )
         found = {row.at: row.totals for row in rows}
         return [Point(datetime.fromtimestamp(at, UTC), found.get(at, Totals())) for at in times]

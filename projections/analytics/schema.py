@@ -1,9 +1,9 @@
-"""The tables in ClickHouse. All of them may be dropped: the projector fills them again.
+"""The tables in ClickHouse. Those of requests may be dropped: the projector fills them again.
 
 A table whose meaning changes gets a new name: the new one is filled from the log beside the old
 one, then the old one is dropped.
 
-Both row tables are ReplacingMergeTrees whose sorting key is the row's identity after the team and
+All row tables are ReplacingMergeTrees whose sorting key is the row's identity after the team and
 the time: a row inserted twice is one row for every reader, who says FINAL. The partition follows
 from the sorting key, so that repetitions always meet.
 """
@@ -15,6 +15,7 @@ from infrastructure.clickhouse import ClickHouse
 REQUESTS = "requests"
 PROGRESS = "request_progress"
 LOGS = "container_logs"
+SAMPLES = "replica_samples"
 
 # Rows that are acknowledged are on the disk: what the projector once saw stored stays stored.
 _DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
@@ -84,6 +85,22 @@ _STATEMENTS = (
     ALTER TABLE {LOGS}
     ADD COLUMN IF NOT EXISTS stored_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
     """,
+    f"""
+    CREATE TABLE IF NOT EXISTS {SAMPLES} (
+        time DateTime('UTC') COMMENT 'the round: the same for all replicas' CODEC(Delta, ZSTD),
+        team_id LowCardinality(String),
+        deployment_id LowCardinality(String),
+        replica_id LowCardinality(String),
+        cpu_millis Float32 COMMENT 'used since the sample before, on average' CODEC(ZSTD),
+        memory_bytes Int64 CODEC(T64, ZSTD),
+        network_in_bytes Nullable(Int64) COMMENT 'since the sample before' CODEC(ZSTD),
+        network_out_bytes Nullable(Int64) CODEC(ZSTD)
+    )
+    ENGINE = ReplacingMergeTree
+    PARTITION BY toYYYYMMDD(time)
+    ORDER BY (team_id, deployment_id, time, replica_id)
+    SETTINGS ttl_only_drop_parts = 1
+    """,
 )
 
 
@@ -129,23 +146,30 @@ class _Table(msgspec.Struct, frozen=True):
     engine_full: str
 
 
-async def create_tables(clickhouse: ClickHouse, *, log_retention_days: int = 7) -> None:
-    """Create what is missing and set how long logs are kept. Repeating it changes nothing."""
+async def create_tables(
+    clickhouse: ClickHouse, *, log_retention_days: int = 7, sample_retention_days: int = 30
+) -> None:
+    """Create what is missing and set how long it is kept. Repeating it changes nothing."""
     for statement in _STATEMENTS:
         await clickhouse.command(statement)
-    [table] = await clickhouse.query(
-        _Table,
-        "SELECT engine_full FROM system.tables"
-        " WHERE database = currentDatabase() AND name = {name:String}",
-        {"name": LOGS},
-    )
-    keep = f"toIntervalDay({log_retention_days:d})"
-    # Only when it differs: ClickHouse would look at every part again each time.
-    if keep not in table.engine_full:
-        await clickhouse.command(f"ALTER TABLE {LOGS} MODIFY TTL toDateTime(time) + {keep}")
+    await _keep_for(clickhouse, LOGS, log_retention_days)
+    await _keep_for(clickhouse, SAMPLES, sample_retention_days)
 
 
 async def drop_request_tables(clickhouse: ClickHouse) -> None:
     """Forget all requests; the projector's next start fills them again from the log."""
     for table in (PROGRESS, REQUESTS):  # first the claim, then what it claims
         await clickhouse.command(f"DROP TABLE IF EXISTS {table} SYNC")
+
+
+async def _keep_for(clickhouse: ClickHouse, name: str, days: int) -> None:
+    [table] = await clickhouse.query(
+        _Table,
+        "SELECT engine_full FROM system.tables"
+        " WHERE database = currentDatabase() AND name = {name:String}",
+        {"name": name},
+    )
+    keep = f"toIntervalDay({days:d})"
+    # Only when it differs: ClickHouse would look at every part again each time.
+    if keep not in table.engine_full:
+        await clickhouse.command(f"ALTER TABLE {name} MODIFY TTL toDateTime(time) + {keep}")

@@ -37,6 +37,7 @@ from infrastructure.registries import NoRegistries
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
+from projections.analytics.samples import SampleQueries
 from projections.analytics.schema import create_tables
 from projections.catalogue import VIEWS
 from projections.reading import Reader
@@ -315,6 +316,7 @@ async def services_of(
         views=reader,
         analytics=AnalyticsQueries(clickhouse),
         logs=LogQueries(clickhouse),
+        samples=SampleQueries(clickhouse),
         counters=counters,
         live=hub,
         followers=Followers(LogQueries(clickhouse)),

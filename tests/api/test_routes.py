@@ -315,6 +315,12 @@ TABLE = [
     Row(method="GET", path="/v1/deployments/{deployment_id}/status", scope="deployments:read"),
     Row(method="GET", path="/v1/deployments/{deployment_id}/logs", scope="logs:read", query=True),
     Row(
+        method="GET",
+        path="/v1/deployments/{deployment_id}/metrics",
+        scope="analytics:read",
+        query=True,
+    ),
+    Row(
         method="PATCH",
         path="/v1/deployments/{deployment_id}/scale",
         scope="deployments:write",

@@ -21,12 +21,16 @@ NEVER_OPENS = "tallyport-test/never-opens"
 IGNORES_SIGTERM = "tallyport-test/ignores-sigterm"
 WRITES_MUCH = "tallyport-test/writes-much"
 EATS_MEMORY = "tallyport-test/eats-memory"
+IS_BUSY = "tallyport-test/is-busy"
+BUSY_BYTES = 40_000_000
+"""What the busy one holds while it computes."""
 
 _SHELL = {
     CRASHES: "echo starting; echo cannot find the database >&2; exit 3",
     NEVER_OPENS: "echo thinking; while true; do sleep 1; done",
     IGNORES_SIGTERM: "trap '' TERM; echo deaf; while true; do sleep 1; done",
     WRITES_MUCH: "i=0; while [ $i -lt 30000 ]; do echo line $i; i=$((i+1)); done; sleep 600",
+    IS_BUSY: f"x=$(head -c {BUSY_BYTES} /dev/zero | tr '\\0' x); echo full; while :; do :; done",
     EATS_MEMORY: "x=$(head -c 400000000 /dev/zero | tr '\\0' x); echo ${#x}",
 }
 _PYTHON = {
@@ -37,6 +41,7 @@ _PYTHON = {
         "while True: time.sleep(1)"
     ),
     WRITES_MUCH: "import time\nfor i in range(30000): print('line', i)\ntime.sleep(600)",
+    IS_BUSY: f"x = b'x' * {BUSY_BYTES}; print('full', flush=True)\nwhile x: pass",
     EATS_MEMORY: "x = 'x' * 400_000_000; print(len(x))",
 }
 

@@ -6,7 +6,8 @@ hand is repaired by the next look. What must be remembered is written on the rep
 
 - `plan.py` decides, `observe.py` says what is seen: both pure.
 - `reconciler.py` performs, one task per deployment, so that a slow one delays nobody else.
-- `health.py` probes, `backoff.py` spaces out what keeps failing, `logs.py` collects the logs.
+- `health.py` probes, `backoff.py` spaces out what keeps failing, `logs.py` collects the logs,
+  `sampler.py` notes what each replica uses.
 
 A replica that must go while it serves is first reported as *draining*, so that the gateway stops
 sending to it, and stopped a moment later. When the engine or the wishes cannot be read, nothing is

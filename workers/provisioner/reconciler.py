@@ -65,6 +65,8 @@ class Provisioner:
     ) -> None:
         """Tell `passed` each step that was taken: a fault test ends the process there."""
         self.status = Status()
+        self.replicas: Sequence[ActualReplica] = ()
+        """All there were at the last look that the engine answered."""
         self._driver = driver
         self._desired = desired
         self._reports = reports
@@ -127,6 +129,7 @@ class Provisioner:
             self._report_silence(wanted.keys() - busy, str(error))
             return
         self._silent_since = None
+        self.replicas = replicas
         actual = _by_deployment(replicas)
         self._succeeded(deployments=len(wanted), replicas=len(replicas))
         self._monitor.watch(
