@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from commands.bus import Command, Handlers
 from commands.identity.proofs import check_password, check_second_factor
+from commands.mail import request_mail
 from commands.work import Work
 from domain.identity.erasure import ERASURE
 from domain.identity.second_factors import OtpWrong
 from domain.identity.user import USER
 from domain.identity.values import email_identity, username_claims
 from domain.kernel.errors import NotFound, RuleViolated
+from domain.mail.values import Template
 from domain.teams.team import TEAM, LastOwner
 
 
@@ -50,6 +52,9 @@ async def erase_user(command: EraseUser, work: Work) -> OtpWrong | None:
         await work.release("username", claimed, owner_id=person.user_id)
     await work.release("email", email_identity(person.email), owner_id=person.user_id)
     work.record(user, person.erase())
+    # Not as mail to the person, whose key is about to go: the address gets a key of this letter's
+    # own, which is destroyed once it is sent or, after a day, given up.
+    await request_mail(work, template=Template.ERASED, address=person.email)
     return None
 
 

@@ -20,6 +20,8 @@ class OutgoingMail(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     html: str
     requested_at: datetime
+    keep: bool = True
+    """False: no copy of it may stay on this machine."""
 
     def __repr__(self) -> str:
         """Name the mail, never whom it goes to or what it says."""

@@ -28,6 +28,8 @@ class FolderMailer:
 
     async def send(self, mail: OutgoingMail) -> None:
         """Write the letter; raises `MailAway` while the folder cannot be written to."""
+        if not mail.keep:
+            return
         content = build(mail, sender=self._sender).as_bytes()
         name = f"{mail.requested_at.astimezone(UTC):%Y%m%dT%H%M%S}-{mail.mail_id}.eml"
         try:

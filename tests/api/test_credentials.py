@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hmac
 import json
 import socket
 import time
@@ -22,7 +23,12 @@ from tests.api.conftest import SIGNING_KEY, Api
 from tests.api.test_routes import is_problem
 
 KEY: Any = load_pem_private_key(SIGNING_KEY.encode(), None)
-PUBLIC_PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+PUBLIC = (
+    KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw),
+)
+"""The public key in the spellings that somebody may sign with as if it were a secret."""
 
 
 def part(value: object) -> str:
@@ -104,7 +110,7 @@ async def test_a_token_that_is_not_exactly_ours_is_refused_without_asking_anybod
 
     content, _, signature = token.rpartition(".")
     stranger = Ed25519PrivateKey.generate()
-    public_as_secret = part(b"x" * 32)
+    confused = f"{part({**header, 'alg': 'HS256'})}.{part(claims)}"
     wrong = [
         *(signed(each, claims) for each in headers_to_refuse(header)),
         *(signed(header, each) for each in claims_to_refuse(claims)),
@@ -112,7 +118,10 @@ async def test_a_token_that_is_not_exactly_ours_is_refused_without_asking_anybod
         f"{content}.",
         content,
         f"{part({**header, 'alg': 'none'})}.{part(claims)}.",
-        f"{content}.{public_as_secret}",
+        *(
+            f"{confused}.{part(hmac.digest(public, confused.encode(), 'sha256'))}"
+            for public in PUBLIC
+        ),
         f"{content}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}",
         f"{token}.{signature}",
         f"{token}=",

@@ -39,6 +39,7 @@ async def test_every_answer_has_its_headers(api: Api) -> None:
     document = (await api.client.get("/openapi.json")).json()
     pages = ["/docs", "/redoc", "/openapi.json", "/problems", "/problems/not_found", "/nope"]
     pages += ["/static/swagger-ui.css", "/static/nope", "/v1/nope", "/v1/deployments/", "/%00"]
+    pages += [f"/v1/user/profile{end}" for end in ("/x.css", "/..%2fx.css", ";x.css", "%3fx.css")]
     for path in [*document["paths"], *pages]:
         for method in ("GET", "HEAD", "OPTIONS", "POST", "TRACE"):
             for who in (anna, api.nobody):

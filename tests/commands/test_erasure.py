@@ -17,12 +17,15 @@ from commands.identity import (
 )
 from commands.identity.erasure import OnlyOwner
 from commands.identity.second_factors import ConfirmTotp, PrepareTotp
+from commands.mail import ADDRESS_PURPOSE
 from commands.work import NOBODY, Actor
 from domain.identity.second_factors import OtpRequired, OtpWrong
 from domain.kernel.errors import DomainError, NotAllowed, NotFound
+from domain.mail.events import MailRequested
+from domain.mail.values import Template
 from domain.teams.team import TEAM
 from domain.teams.values import Role
-from infrastructure.sealing import KeyDestroyed
+from infrastructure.sealing import KeyDestroyed, opened
 from tests.wiring import PASSWORD, Installation
 
 ERASER = Context(actor=Actor(id="eraser"))
@@ -45,6 +48,26 @@ async def test_username_and_address_are_free_again_and_nobody_signs_in(
             )
     again = await installation.register("anna")
     assert again.user_id != anna.user_id
+
+
+async def test_the_last_letter_can_be_sent_when_the_persons_key_is_destroyed(
+    installation: Installation,
+) -> None:
+    anna = await installation.register("anna")
+    await installation.dispatch(EraseUser(password=PASSWORD), anna.context)
+    await installation.vault.destroy([anna.user_id])
+    rows = await installation.query(
+        "SELECT originator_id FROM events WHERE topic LIKE 'mail.MailRequested@%%'"
+    )
+    [mail_id] = [str(row["originator_id"]) for row in rows]
+    stored = await installation.store.read_stream(mail_id)
+    [asked] = await installation.fresh_codec().decode_all(stored)
+    assert isinstance(asked, MailRequested)
+    assert (asked.template, asked.user_id, dict(asked.parameters)) == (Template.ERASED, None, {})
+    vault = installation.another_vault()
+    await vault.load([mail_id])
+    assert opened(vault, asked.address, purpose=ADDRESS_PURPOSE) == "anna@example.com"
+    assert anna.user_id.encode() not in stored[0].data
 
 
 async def test_a_wrong_password_changes_nothing(installation: Installation) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from prometheus_client import Counter, Gauge
 
+from domain.mail.values import Template
 from infrastructure.mail import MailAway, Mailer, MailRefused, OutgoingMail
 from workers.mailer import MailerOptions, Outbox, PendingMail
 from workers.mailer.letters import CannotBeWritten, Letters
@@ -78,6 +79,7 @@ class MailWorker:
                     text=letter.text,
                     html=letter.html,
                     requested_at=mail.requested_at,
+                    keep=mail.template != Template.ERASED,
                 )
             )
         except CannotBeWritten as error:

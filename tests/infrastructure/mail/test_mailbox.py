@@ -4,6 +4,7 @@ from email.headerregistry import Address
 from email.policy import default
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from infrastructure.mail import MailAway, OutgoingMail
@@ -45,6 +46,12 @@ async def test_a_letter_that_is_sent_again_replaces_itself(tmp_path: Path) -> No
     for _ in range(2):
         await mailbox.send(letter(1))
     assert names(tmp_path) == ["20261123T060001-mai-0000000001.eml"]
+
+
+async def test_a_letter_of_which_no_copy_may_stay_leaves_none(tmp_path: Path) -> None:
+    mailbox = FolderMailer(tmp_path, sender=SENDER)
+    await mailbox.send(msgspec.structs.replace(letter(1), keep=False))
+    assert names(tmp_path) == []
 
 
 async def test_the_newest_are_kept(tmp_path: Path) -> None:
