@@ -85,6 +85,14 @@ def test_haproxy_and_its_agent_share_one_volume() -> None:
     assert SERVICES["haproxy"]["volumes"] == SERVICES["gateway"]["volumes"]
 
 
+def test_nothing_but_the_package_goes_into_the_image() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    assert patterns[0] == "*"
+    taken = {pattern[1:] for pattern in patterns if pattern.startswith("!")}
+    assert not {name for name in taken if name.startswith((".", "tests", "docs"))}
+
+
 def test_every_setting_can_be_given_and_no_other_name_is_used() -> None:
     given = {name for service in OURS.values() for name in service["environment"]}
     known = {declared.name for _, declared in declarations()}

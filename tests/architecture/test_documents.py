@@ -57,6 +57,65 @@ def test_every_relative_link_leads_somewhere() -> None:
     assert not broken, f"Mend or remove: {broken}"
 
 
+SECURITY_PAGES = (
+    ROOT / "SECURITY.md",
+    ROOT / "docs/security.md",
+    *sorted((ROOT / "docs/security").glob("*.md")),
+)
+TEST_NAMED = re.compile(r"\btests/([\w/]+\.(?:py|txt))(?:::(\w+))?|\btests/([\w/]+)/`")
+LEVEL_1 = """
+    1.2.1 1.2.2 1.2.3 1.2.4 1.2.5 1.3.1 1.3.2 1.5.1 2.1.1 2.2.1 2.2.2 2.3.1 3.2.1 3.2.2 3.3.1 3.4.1
+    3.4.2 3.5.1 3.5.2 3.5.3 4.1.1 4.4.1 5.2.1 5.2.2 5.3.1 5.3.2 6.1.1 6.2.1 6.2.2 6.2.3 6.2.4 6.2.5
+    6.2.6 6.2.7 6.2.8 6.3.1 6.3.2 6.4.1 6.4.2 7.2.1 7.2.2 7.2.3 7.2.4 7.4.1 7.4.2 8.1.1 8.2.1 8.2.2
+    8.3.1 9.1.1 9.1.2 9.1.3 9.2.1 10.4.1 10.4.2 10.4.3 10.4.4 10.4.5 11.3.1 11.3.2 11.4.1 12.1.1
+    12.2.1 12.2.2 13.4.1 14.2.1 14.3.1 15.1.1 15.2.1 15.3.1
+"""
+"""The numbers of ASVS 5.0's requirements of level 1."""
+ATTACKS = {*range(1, 18), 22, 23, *range(40, 43), *range(44, 48), 49}
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """Return the cells of every row of every table of a page."""
+    lines = (ROOT / page).read_text().splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+
+
+def test_every_test_that_a_page_about_security_names_is_there() -> None:
+    named, gone = 0, []
+    for page in SECURITY_PAGES:
+        for file, test, folder in TEST_NAMED.findall(page.read_text()):
+            path = ROOT / "tests" / (file or folder)
+            named += bool(test)
+            if not path.exists() or (test and f"def {test}(" not in path.read_text()):
+                gone.append(f"{page.name}: {file or folder}::{test}")
+    assert not gone, f"A promise without its test is none: {gone}"
+    assert named > 100
+
+
+def test_every_attack_has_a_row_with_its_tests() -> None:
+    shown = {
+        int(number)
+        for numbers, *_, tests in rows_of("docs/security/attacks.md")
+        for number in re.findall(r"\d+", numbers)
+        if "::test_" in tests
+    }
+    assert shown == ATTACKS
+
+
+def test_every_requirement_of_asvs_level_1_has_a_row_that_says_how_it_is_met() -> None:
+    rows = {
+        cells[0]: cells[2]
+        for cells in rows_of("docs/security/asvs.md")
+        if re.fullmatch(r"[\d.]+", cells[0])
+    }
+    assert sorted(rows) == sorted(LEVEL_1.split())
+    outcome = re.compile(r"met(, with one exception|, as far as it goes| in another way)?|not met")
+    unsaid = [
+        each for each in rows.values() if each != "does not apply" and not outcome.fullmatch(each)
+    ]
+    assert not unsaid
+
+
 def test_every_error_has_its_page() -> None:
     # In a process of its own, where no test has made errors for itself.
     checked = subprocess.run(
