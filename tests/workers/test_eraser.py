@@ -30,6 +30,8 @@ from workers.eraser import Eraser
 
 SENDER = Address("Tallyport", addr_spec="tallyport@example.com")
 PROVISIONER = Context(actor=Actor(id="provisioner"))
+KEYS = "SELECT subject FROM subject_keys WHERE NOT starts_with(subject, 'mai-')"
+"""All keys but those of letters, which go when they are sent: no mailer runs here."""
 
 
 class Interrupted(Exception):
@@ -115,7 +117,7 @@ async def test_keys_deployments_and_secrets_of_the_personal_team_end_and_nobody_
     assert [row["id"] for row in await installation.query("SELECT id FROM views.deployments")] == [
         apps[1]
     ]
-    left = await installation.query("SELECT subject FROM subject_keys ORDER BY subject")
+    left = await installation.query(KEYS)
     assert {row["subject"] for row in left} == {bert.user_id, bert.team_id}
     vault = installation.another_vault()
     await vault.load([anna.team_id])
@@ -134,7 +136,7 @@ async def test_the_persons_key_does_not_wait_for_what_takes_long_to_end(
         await installation.until(destroyed)
         [row] = await installation.query("SELECT finished_at FROM views.erasures")
         assert row["finished_at"] is None
-        left = await installation.query("SELECT subject FROM subject_keys")
+        left = await installation.query(KEYS)
         assert [row["subject"] for row in left] == [anna.team_id]
         await until_deleting(installation, app)
         await until_gone(installation, anna)
@@ -162,7 +164,7 @@ async def test_killed_at_any_step_the_next_one_goes_on(
         await until_gone(installation, anna)
     topics = [event.topic for event in await installation.store.read_stream(anna.user_id)]
     assert len(topics) == len(set(topics)) == 4
-    assert await installation.query("SELECT FROM subject_keys") == []
+    assert await installation.query(KEYS) == []
 
 
 async def test_a_key_that_a_backup_brought_back_is_destroyed_again(
@@ -181,8 +183,8 @@ async def test_a_key_that_a_backup_brought_back_is_destroyed_again(
             row["wrapped"],
         )
     async with erasing(installation):
-        await installation.until("(SELECT count(*) FROM subject_keys) = 2")
-    left = await installation.query("SELECT subject FROM subject_keys")
+        await installation.until(f"(SELECT count(*) FROM ({KEYS}) AS k) = 2")
+    left = await installation.query(KEYS)
     assert {row["subject"] for row in left} == {bert.user_id, bert.team_id}
 
 
