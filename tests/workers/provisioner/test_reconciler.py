@@ -194,7 +194,8 @@ async def test_an_update_serves_throughout_and_a_failed_one_leaves_the_old_servi
     await until(lambda: any(each.restarts for each in stage.ear.last().replicas))
     assert {each.revision for each in stage.ear.ready()} == {2}
     assert len(stage.ear.ready()) == 2
-    assert "exit code" in str(stage.ear.last().problem)
+    # For as long as it is being tried again there is no problem, and then there is.
+    await until(lambda: "exit code" in str(stage.ear.last().problem))
     stage.wishes.change(revision=4, image="tallyport/echo")
     await stage.until_replicas("dpl-1-4-1", "dpl-1-4-2")
 
