@@ -93,8 +93,9 @@ def _allowed_methods(request: Request) -> list[str]:
 
     A path that is named as it stands is not also taken for somebody's id: `passkeys/options`.
     """
-    routes = request.app.routes
-    routes = [route for route in routes if route.path == request.url.path] or routes
+    path = request.scope["path"]
+    named = [r for router in ROUTERS for r in router.routes if getattr(r, "path", None) == path]
+    routes = named or request.app.routes
     found = [
         method
         for method in METHODS
