@@ -21,7 +21,8 @@ FROM ${BASE_IMAGE}
 # Volumes mounted on these folders begin with their owner.
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/tallyport tallyport \
     && install --directory --owner tallyport --mode 0700 \
-        /var/lib/tallyport/gateway /var/lib/tallyport/provisioner /var/lib/tallyport/mail
+        /var/lib/tallyport/gateway /var/lib/tallyport/provisioner /var/lib/tallyport/mail \
+        /var/lib/tallyport/sources
 COPY --from=build /opt/tallyport /opt/tallyport
 ENV PATH=/opt/tallyport/bin:$PATH \
     PYTHONUNBUFFERED=1 \

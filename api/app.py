@@ -20,6 +20,7 @@ from api import (
     invitations,
     leaks,
     pages,
+    sources,
     teams,
     usage,
 )
@@ -46,6 +47,7 @@ ROUTERS = (
     deployment_logs.router,
     deployment_metrics.router,
     images.router,
+    sources.router,
     analytics.router,
     usage.router,
     audit.router,

@@ -15,6 +15,7 @@ from api.errors import InvalidValue, Malformed, UnsupportedMediaType
 DEPTH_MAX = 32
 PARTS_MAX = 20_000
 JSON_TYPES = ("application/json",)
+ARCHIVE_TYPES = ("application/zip", "application/gzip", "application/octet-stream")
 FORM_TYPES = ("application/x-www-form-urlencoded",)
 
 
@@ -23,13 +24,25 @@ async def checked_body(request: Request, *, form: bool) -> bytes:
     body = await request.body()
     if not body:
         return body
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    encoding = request.headers.get("content-encoding", "identity")
-    if media_type not in (FORM_TYPES if form else JSON_TYPES) or encoding != "identity":
-        raise UnsupportedMediaType
+    _check_type(request, FORM_TYPES if form else JSON_TYPES)
     if not form:
         check_json(body)
     return body
+
+
+def check_archive_type(request: Request) -> None:
+    """Refuse what does not say that it is an archive; what it is shows when it is unpacked."""
+    try:
+        _check_type(request, ARCHIVE_TYPES)
+    except UnsupportedMediaType:
+        raise UnsupportedMediaType(f"Send the archive as {' or '.join(ARCHIVE_TYPES)}.") from None
+
+
+def _check_type(request: Request, allowed: tuple[str, ...]) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = request.headers.get("content-encoding", "identity")
+    if media_type not in allowed or encoding != "identity":
+        raise UnsupportedMediaType
 
 
 def check_json(body: bytes) -> None:

@@ -37,6 +37,9 @@ SECURITY_HEADERS = [
 POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 TLS_ONLY = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
+UPLOAD = ("POST", "/v1/sources")
+"""The one route that takes more than a small body. It writes it to the disk as it comes."""
+
 REQUESTS = Counter(
     "tallyport_api_requests_total", "Requests answered", ["method", "route", "status"]
 )
@@ -53,6 +56,7 @@ class Envelope:
         self._doorkeeper = doorkeeper
         self._rates = Rates(services.counters, services.options)
         self._body_limit_bytes = services.options.body_limit_bytes
+        self._upload_limit_bytes = services.options.upload_limit_bytes
         self._origins = Origins(services.options.cors_origins)
         self._fixed_headers = SECURITY_HEADERS + ([TLS_ONLY] if services.options.https_only else [])
 
@@ -101,7 +105,9 @@ class Envelope:
             raise Malformed("Send credentials in a header, never in the address.")
         # A route answers HEAD as GET; `Outgoing` leaves out the body.
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
-        await self._app(inner, self._bounded(headers, receive), outgoing)
+        is_upload = (method, scope["path"]) == UPLOAD
+        limit = self._upload_limit_bytes if is_upload else self._body_limit_bytes
+        await self._app(inner, _bounded(headers, receive, limit), outgoing)
         scope["route"] = inner.get("route")
 
     async def _caller(self, headers: Headers, scope: Scope) -> Caller | None:
@@ -116,25 +122,6 @@ class Envelope:
             return None
         state["caller"] = caller
         return caller
-
-    def _bounded(self, headers: Headers, receive: Receive) -> Receive:
-        """Return a `receive` that refuses a body over the limit, announced or not."""
-        limit = self._body_limit_bytes
-        announced = headers.get("content-length", "0")
-        received = 0
-
-        async def bounded() -> Message:
-            nonlocal received
-            if announced.isdecimal() and int(announced) > limit:
-                raise BodyTooLarge(limit_bytes=limit)
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > limit:
-                    raise BodyTooLarge(limit_bytes=limit)
-            return message
-
-        return bounded
 
 
 class Outgoing:
@@ -156,6 +143,25 @@ class Outgoing:
         elif self._without_body:
             message["body"] = b""
         await self._send(message)
+
+
+def _bounded(headers: Headers, receive: Receive, limit: int) -> Receive:
+    """Return a `receive` that refuses a body over the limit, announced or not."""
+    announced = headers.get("content-length", "0")
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        if announced.isdecimal() and int(announced) > limit:
+            raise BodyTooLarge(limit_bytes=limit)
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise BodyTooLarge(limit_bytes=limit)
+        return message
+
+    return bounded
 
 
 def _request_id(sent: str | None) -> str:

@@ -137,6 +137,9 @@ STATUS_BY_CODE = {
     "passkey_refused": 401,
     "step_up_required": 401,
     "link_not_valid": 410,
+    "archive_too_large": 413,
+    "upload_too_large": 413,
+    "too_many_sources": 422,  # room, not a rate
     "too_many_replicas": 422,  # a quota, not a rate: waiting does not help
 }
 STATUS_BY_KIND: tuple[tuple[type[Exception], int], ...] = (

@@ -190,6 +190,7 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
             responses[str(status)] = refusals(status)[status]
     if operation.pop("x-form", False) or operation.get("security") == []:
         operation["security"] = []
+    operation.pop("x-upload", None)
     parameters = operation.setdefault("parameters", [])
     for parameter in parameters:
         parameter["schema"] = _as_sent(parameter["schema"])

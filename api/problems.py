@@ -97,6 +97,22 @@ WHAT_TO_DO: Mapping[str, str] = {
         "Take another name. Names are unique on the whole installation, since each is a host "
         "name; one is free again when its deployment is deleted."
     ),
+    "archive_refused": (
+        "Pack files and folders only, under plain relative names: no links, no special files, no "
+        "name twice, none that differs from another only in case. `zip -r` or `tar -czf` in the "
+        "folder of the code does that."
+    ),
+    "archive_too_large": (
+        "Leave out what is not code: dependencies are fetched when the code is built, data belongs "
+        "elsewhere."
+    ),
+    "not_startable": (
+        "Put `main.py`, `server.js` or `go.mod` into the archive's top folder, or a `Procfile` "
+        "with a line `web: COMMAND`."
+    ),
+    "too_many_sources": "Delete deployments that are not needed; what none uses makes room.",
+    "unknown_source": "Upload the code for the deployment's team, and send what is answered.",
+    "upload_too_large": "Leave out what is not code; the operator sets the limit.",
     "app_not_found": (
         "Check the host name or the path. A stopped or deleted app is not found, nor one "
         "whose deployment began a moment ago."

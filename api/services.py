@@ -14,6 +14,7 @@ from infrastructure.link_tokens import LinkTokens
 from infrastructure.registries import Registries
 from infrastructure.report_signatures import ReportSignatures
 from infrastructure.sealing import Vault
+from infrastructure.sources import Sources
 from infrastructure.tokens import Tokens
 from projections.analytics.logs import LogEntry, LogQueries
 from projections.analytics.queries import AnalyticsQueries
@@ -102,6 +103,7 @@ class Options:
     idempotency_keys_max: int = 50_000
     """How many keys are remembered for one caller in a day."""
     body_limit_bytes: int = 1024 * 1024
+    upload_limit_bytes: int = 50 * 1024 * 1024
     replicas_max: int = 20
     key_limit_default: int = 6000
     revoke_leaked_keys: bool = True
@@ -150,6 +152,7 @@ class Services:
     live: Live
     followers: Followers
     registries: Registries
+    sources: Sources
     secret: bytes
     """Signs cursors and hides idempotency keys; the same in every API process."""
     images: Sequence[CatalogueImage]

@@ -61,3 +61,58 @@ class ReplicaUsage:
         "30",
         "Days for which it is kept what replicas used.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Code that is uploaded instead of an image."""
+
+    upload_limit_bytes: int = setting(
+        "TALLYPORT_UPLOAD_LIMIT_BYTES",
+        kinds.number(1024, 2**32),
+        "52428800",
+        "Largest archive of code that may be uploaded.",
+    )
+    source_limit_bytes: int = setting(
+        "TALLYPORT_SOURCE_LIMIT_BYTES",
+        kinds.number(1024, 2**34),
+        "268435456",
+        "What may come out of an uploaded archive, all files together.",
+    )
+    team_sources_limit_bytes: int = setting(
+        "TALLYPORT_TEAM_SOURCES_LIMIT_BYTES",
+        kinds.number(1024, 2**40),
+        "1073741824",
+        "Room for one team's uploaded code, compressed; what no deployment uses makes room.",
+    )
+    base_python: str = setting(
+        "TALLYPORT_BASE_PYTHON",
+        kinds.TEXT,
+        "python:3.12-slim",
+        "The image that uploaded Python code is built on.",
+    )
+    base_node: str = setting(
+        "TALLYPORT_BASE_NODE",
+        kinds.TEXT,
+        "node:22-slim",
+        "The image that uploaded Node.js code is built on.",
+    )
+    base_go: str = setting(
+        "TALLYPORT_BASE_GO",
+        kinds.TEXT,
+        "golang:1.23",
+        "The image that uploaded Go code is built on.",
+    )
+    build_seconds_max: int = setting(
+        "TALLYPORT_BUILD_SECONDS",
+        kinds.number(10, 86_400),
+        "600",
+        "How long it may take to make uploaded code ready to run.",
+    )
+    process_runs_code: str = setting(
+        "TALLYPORT_PROCESS_RUNS_CODE",
+        kinds.choice("local", "always", "never"),
+        "local",
+        "Whether the `process` driver runs uploaded code, which can then read what Tallyport can: "
+        "`local` where the API listens to this machine only.",
+    )

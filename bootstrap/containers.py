@@ -1,13 +1,14 @@
 """The provisioner's wiring: which driver, what is wanted, where reports and log lines go."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 import structlog
 
 from bootstrap.core import Core
 from bootstrap.settings import Settings
+from bootstrap.sources import sources_of
 from commands.bus import Bus, Context
 from commands.deployments import SECRET_PURPOSE, ReportReplicas
 from commands.work import Actor
@@ -16,19 +17,23 @@ from domain.deployments.values import Blueprint, Status
 from domain.kernel.errors import NotFound
 from domain.kernel.events import ERASED
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
-from infrastructure.containers import Catalogue, ContainerDriver, RegistryAuth
+from infrastructure.containers import Catalogue, ContainerDriver, RegistryAuth, ReplicaSpec
 from infrastructure.containers.catalogue import PredefinedImages
 from infrastructure.containers.process import ProcessDriver
+from infrastructure.containers.process_builds import ProcessBuilds
+from infrastructure.ending import end
 from infrastructure.sealing import opened
 from projections.analytics.logs import ClickHouseLogSink
 from projections.analytics.samples import ClickHouseSampleSink
 from projections.deployments import DEPLOYMENTS, read_versions
 from projections.news import ViewNews
 from workers.provisioner import DeploymentObservation, DesiredDeployment
+from workers.provisioner.build_log import BuildLog
 from workers.provisioner.logs import LogCollector
 from workers.provisioner.reconciler import Provisioner
 from workers.provisioner.sampler import Sampler, SamplerOptions
 
+LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 PROVISIONER = Context(actor=Actor(id="provisioner"))
 
 
@@ -37,9 +42,13 @@ async def provision(core: Core) -> None:
     settings = core.settings
     folder = settings.home / "provisioner"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    driver = await choose_driver(settings, PredefinedImages(), await installation_of(settings))
     clickhouse = ClickHouseClient(ClickHouseOptions(url=settings.parts.clickhouse_url))
-    collector = LogCollector(driver, ClickHouseLogSink(clickhouse), folder / "logs.json")
+    sink = ClickHouseLogSink(clickhouse)
+    build_log = BuildLog(sink)
+    driver = await choose_driver(
+        settings, PredefinedImages(), await installation_of(settings), told=build_log.tell
+    )
+    collector = LogCollector(driver, sink, folder / "logs.json")
     bus = core.bus()
     desired = LogDesiredState(core, bus)
     worker = Provisioner(driver, desired, BusReports(bus), collector)
@@ -50,11 +59,13 @@ async def provision(core: Core) -> None:
         options=SamplerOptions(interval_seconds=settings.usage.sample_seconds),
     )
     structlog.get_logger().info("provisioner started", driver=driver.name)
+    telling = asyncio.create_task(build_log.run())
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             group.create_task(sampler.run())
     finally:
+        await end(telling)
         await desired.close()
         await driver.close()
         await clickhouse.close()
@@ -70,21 +81,60 @@ async def remove_replicas(settings: Settings, installation: str) -> None:
 
 
 async def choose_driver(
-    settings: Settings, catalogue: Catalogue, installation: str
+    settings: Settings,
+    catalogue: Catalogue,
+    installation: str,
+    *,
+    told: Callable[[ReplicaSpec, str], None] = lambda _spec, _line: None,
 ) -> ContainerDriver:
-    """Return the driver that the settings ask for; `auto` takes Docker if an engine answers."""
+    """Return the driver that the settings ask for; `auto` takes Docker if an engine answers.
+
+    It tells `told` each line that a build of uploaded code writes.
+    """
     from infrastructure.containers.docker import (  # noqa: PLC0415 - its library takes a while
         DockerDriver,
         DockerOptions,
         docker_problem,
+    )
+    from infrastructure.containers.docker_builds import (  # noqa: PLC0415
+        BuildOptions,
+        DockerBuilds,
     )
     from infrastructure.containers.docker_logs import DEFAULT_HOST  # noqa: PLC0415
 
     host = settings.containers.docker_host or DEFAULT_HOST
     wanted = settings.containers.driver
     if wanted == "process" or (wanted == "auto" and await docker_problem(host) is not None):
-        return ProcessDriver(settings.home / "provisioner" / "processes", catalogue)
-    return DockerDriver(DockerOptions(installation=installation, host=host), catalogue)
+        builds = None
+        if _runs_code(settings):
+            builds = ProcessBuilds(
+                settings.home / "provisioner" / "builds",
+                sources_of(settings),
+                seconds_max=settings.sources.build_seconds_max,
+                told=told,
+            )
+        return ProcessDriver(settings.home / "provisioner" / "processes", catalogue, builds=builds)
+    options = DockerOptions(installation=installation, host=host)
+    code = settings.sources
+    limits = BuildOptions(
+        bases={
+            "python": code.base_python,
+            "node": code.base_node,
+            "go": code.base_go,
+        },
+        seconds_max=code.build_seconds_max,
+    )
+    images = DockerBuilds(installation, sources_of(settings), limits, told=told)
+    return DockerDriver(options, catalogue, builds=images)
+
+
+def _runs_code(settings: Settings) -> bool:
+    """Tell whether uploaded code may run as a process: what can reach it decides who can read us.
+
+    By default only where nobody but this machine can send any.
+    """
+    wish = settings.sources.process_runs_code
+    return wish == "always" or (wish == "local" and settings.api.host in LOCAL_HOSTS)
 
 
 async def installation_of(settings: Settings) -> str:

@@ -14,6 +14,7 @@ from api.live.lines import Followers
 from api.services import Options, Services
 from bootstrap.core import Core
 from bootstrap.settings import Settings
+from bootstrap.sources import sources_of
 from gateway.refusals import problems
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
@@ -22,6 +23,7 @@ from infrastructure.ending import end
 from infrastructure.registries import NoRegistries, Registries
 from infrastructure.registries.http import HttpRegistries
 from infrastructure.report_signatures.github import GithubSignatures
+from infrastructure.sources import Sources
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
@@ -44,7 +46,9 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     registries: Registries = NoRegistries()
     if settings.containers.registry_check == "on":
         registries = HttpRegistries(private=settings.containers.private_registries)
-    services = _services(core, reader, counters, clickhouse, hub, registries)
+    sources = sources_of(settings)
+    await asyncio.to_thread(sources.sweep)
+    services = _services(core, reader, counters, clickhouse, hub, registries, sources)
     app = create_app(services)
     uses: KeyUses = app.state.doorkeeper.key_uses
     server = uvicorn.Server(
@@ -88,6 +92,7 @@ def _services(
     clickhouse: ClickHouseClient,
     hub: Hub,
     registries: Registries,
+    sources: Sources,
 ) -> Services:
     settings = core.settings
     analytics, logs = AnalyticsQueries(clickhouse), LogQueries(clickhouse)
@@ -111,6 +116,7 @@ def _services(
         live=hub,
         followers=Followers(logs),
         registries=registries,
+        sources=sources,
         tokens=JwtTokens(
             signing_key_pem=settings.secrets.signing_key,
             issuer=settings.api.public_url,
@@ -136,6 +142,7 @@ def _options(settings: Settings) -> Options:
         rate_reads=api.rate_reads,
         rate_logs=api.rate_logs,
         body_limit_bytes=api.body_limit_bytes,
+        upload_limit_bytes=settings.sources.upload_limit_bytes,
         replicas_max=settings.containers.replicas_max,
         key_limit_default=gateway.key_limit_default,
         revoke_leaked_keys=settings.leaks.action == "revoke",

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from bootstrap import setting_kinds as kinds
-from bootstrap.container_settings import Containers, ReplicaUsage
+from bootstrap.container_settings import Containers, ReplicaUsage, Sources
 from bootstrap.setting_kinds import setting
 
 
@@ -390,6 +390,7 @@ class Settings:
     leaks: Leaks = Leaks()
     mail: Mail = Mail()
     containers: Containers = Containers()  # noqa: RUF009 - frozen as the others, only elsewhere
+    sources: Sources = Sources()  # noqa: RUF009 - the same
     logs: Logs = Logs()
     usage: ReplicaUsage = ReplicaUsage()  # noqa: RUF009 - the same
     prices: Prices = Prices()

@@ -176,3 +176,17 @@ async def list_revisions(
         listing=REVISION_LISTING,
         window=window,
     )
+
+
+async def sources_in_use(reader: Reader) -> frozenset[str]:
+    """Return the digests of all uploaded code that a deployment runs or can go back to."""
+    rows = await reader.rows(
+        _Image,
+        "SELECT DISTINCT revisions.image FROM views.revisions JOIN views.deployments"
+        " ON deployments.id = deployment_id WHERE revisions.image LIKE 'source/%%'",
+    )
+    return frozenset(row.image.rpartition(":")[2] for row in rows)
+
+
+class _Image(msgspec.Struct, frozen=True):
+    image: str

@@ -1,7 +1,7 @@
 """The routes of deployments."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -56,10 +56,12 @@ from domain.deployments import values
 from domain.deployments.values import HealthCheck, Status
 from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
+from infrastructure.sources import UnknownSource, source_of
 from projections.deployments import (
     DEPLOYMENT_LISTING,
     DeploymentRow,
     as_of,
+    deployment_by_id,
     is_there,
     list_deployments,
 )
@@ -96,9 +98,10 @@ async def request(body: NewDeployment, write: Writing) -> Response:
         )
 
     auth = body.registry_auth
-    image_digest = await _digest_of(write, body.image, auth)
+    team_id = write.team_id("deployments:write", named=body.team_id)
+    image_digest = await _digest_of(write, body.image, auth, team_ids=(team_id,))
     command = RequestDeployment(
-        team_id=write.team_id("deployments:write", named=body.team_id),
+        team_id=team_id,
         app_name=body.app_name,
         image=body.image,
         image_digest=image_digest,
@@ -182,7 +185,8 @@ async def update(deployment_id: DeploymentId, body: Update, write: Writing) -> R
         health_check = body.health_check.value() if body.health_check is not None else None
     image_digest = None
     if body.image is not None:
-        image_digest = await _digest_of(write, body.image, auth)
+        team_ids = await _teams_of(write, deployment_id)
+        image_digest = await _digest_of(write, body.image, auth, team_ids=team_ids)
     command = UpdateDeployment(
         deployment_id=deployment_id,
         image=body.image,
@@ -291,10 +295,26 @@ async def delete(deployment_id: DeploymentId, write: Writing) -> Response:
     return waiting.with_headers(**done.headers).response()
 
 
-async def _digest_of(write: Write, image: str, auth: RegistryAuthIn | None) -> str | None:
-    """Return what the image's tag means now; refuses an image that its registry does not give."""
+async def _teams_of(write: Write, deployment_id: str) -> tuple[str, ...]:
+    """Return whose it is; all teams it may be of, where the view has not heard of it yet."""
+    row = await deployment_by_id(write.views, deployment_id, team_ids=write.seen_teams)
+    return write.seen_teams if row is None else (row.team_id,)
+
+
+async def _digest_of(
+    write: Write, image: str, auth: RegistryAuthIn | None, *, team_ids: Sequence[str]
+) -> str | None:
+    """Return what the image's tag means now; refuses an image that its registry does not give.
+
+    Uploaded code is named by its digest already: it has to be there, and one of these teams'.
+    """
     reference = values.image(image)
     services = write.services
+    source = source_of(reference)
+    if source is not None:
+        if not any(services.sources.claim(team_id, source.digest) for team_id in team_ids):
+            raise UnknownSource
+        return None
     if any(known.image == reference.partition(":")[0] for known in services.images):
         return None
     return await services.registries.digest_of(

@@ -18,7 +18,8 @@ LOG_BYTES_MAX = 10 * 1024**2
 LOG_FILES_MAX = 3
 LINE_BYTES_MAX = 16 * 1024
 
-Source = Literal["stdout", "stderr"]
+Source = Literal["stdout", "stderr", "build"]
+"""Where a line came from; `build`: before the replica, when its code was made ready."""
 
 
 class ContainerError(Exception):
@@ -35,6 +36,10 @@ class ImageMissing(ContainerError):
 
 class NotRunnable(ContainerError):
     """This driver cannot run this image."""
+
+
+class BuildFailed(ContainerError):
+    """The uploaded code could not be made into something that runs; its last lines say why."""
 
 
 class StartFailed(ContainerError):

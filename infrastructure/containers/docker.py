@@ -36,6 +36,7 @@ from infrastructure.containers import (
     StartFailed,
 )
 from infrastructure.containers import docker_request as request
+from infrastructure.containers.docker_builds import DockerBuilds
 from infrastructure.containers.docker_images import DockerImages
 from infrastructure.containers.docker_logs import DEFAULT_HOST, follow, http_client
 from infrastructure.containers.docker_networks import DockerNetworks
@@ -89,6 +90,7 @@ class DockerDriver:
         options: DockerOptions,
         catalogue: Catalogue,
         *,
+        builds: DockerBuilds | None = None,
         passed: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """Tell `passed` each step that was taken: a fault test ends the process there."""
@@ -100,7 +102,9 @@ class DockerDriver:
         self._connecting = threading.Lock()
         self._client: docker.APIClient | None = None
         self._publish = False
-        self._images = DockerImages(catalogue, host=options.host, pull_seconds_max=PULL_SECONDS_MAX)
+        self._images = DockerImages(
+            catalogue, host=options.host, pull_seconds_max=PULL_SECONDS_MAX, builds=builds
+        )
         self._networks = DockerNetworks(options.installation, attach=options.attach)
         self._inspected: dict[tuple[str, str, str], ActualReplica] = {}
         self._starting: Counter[str] = Counter()
@@ -154,10 +158,11 @@ class DockerDriver:
         return await read_stats(self._http, replica.engine_id)
 
     async def clear(self) -> None:
-        """Remove every container and network of this installation."""
+        """Remove every container, network and built image of this installation."""
         found = await self._call(self._containers)
         await asyncio.gather(*(self._call(self._remove, one["Id"]) for one in found))
         await self._call(lambda: self._networks.remove_all(self._api()))
+        await self._call(lambda: self._images.clear(self._api()))
 
     async def close(self) -> None:
         """Let go of the engine. Containers run on."""

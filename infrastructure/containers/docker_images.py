@@ -16,6 +16,8 @@ from infrastructure.containers import (
     LocalImage,
     ReplicaSpec,
 )
+from infrastructure.containers.docker_builds import DockerBuilds
+from infrastructure.sources import SourceReference, source_of
 
 log = structlog.get_logger()
 
@@ -23,8 +25,16 @@ log = structlog.get_logger()
 class DockerImages:
     """Answers with the id of the image's content, which is what a container is made from."""
 
-    def __init__(self, catalogue: Catalogue, *, host: str, pull_seconds_max: int) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        host: str,
+        pull_seconds_max: int,
+        builds: DockerBuilds | None = None,
+    ) -> None:
         self._catalogue = catalogue
+        self._builds = builds
         self._host = host
         self._pull_seconds_max = pull_seconds_max
         self._making = threading.Lock()
@@ -42,15 +52,38 @@ class DockerImages:
         predefined = self._catalogue.find(spec.image)
         if predefined is not None:
             return _id_of(api, _reference(predefined, predefined.build()))
+        source = source_of(spec.image)
+        if source is not None and self._builds is not None:
+            return _id_of(api, self._builds.reference(source))
         return _id_of(api, spec.image)
 
     def fetch(self, api: docker.APIClient, spec: ReplicaSpec) -> str:
-        """Make or pull the image, and return its id: this may take minutes."""
+        """Make, build or pull the image, and return its id: this may take minutes."""
+        source = source_of(spec.image)
+        if source is not None:
+            return self._built(api, spec, source)
         predefined = self._catalogue.find(spec.image)
         if predefined is None:
             return self._pulled(api, spec)
         with self._making:
             return self._made(api, predefined)
+
+    def clear(self, api: docker.APIClient) -> None:
+        """Remove what was built."""
+        if self._builds is not None:
+            self._builds.remove_all(api)
+
+    def _built(self, api: docker.APIClient, spec: ReplicaSpec, source: SourceReference) -> str:
+        if self._builds is None:
+            raise ImageMissing("uploaded code is not built here")
+        slow = self._patient(api)
+        try:
+            found = _id_of(slow, self._builds.make(slow, spec, source))
+        finally:
+            slow.close()
+        if found is None:
+            raise ImageMissing(f"the image of {spec.image} could not be built")
+        return found
 
     def _made(self, api: docker.APIClient, predefined: CatalogueImage) -> str:
         image = predefined.build()

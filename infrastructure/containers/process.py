@@ -1,12 +1,12 @@
 """Runs replicas as plain processes: development on a machine without Docker.
 
-Only predefined images run, because a process is limited but not isolated. Each replica has a folder
+A process is limited but not isolated, so images of strangers do not run: predefined ones do, and
+uploaded code where that is wished. Each replica has a folder
 that was renamed into place whole, and a keeper whose life is a file lock in it; so a provisioner
 that was killed finds its replicas again, and two attempts never make two processes.
 """
 
 import asyncio
-import fcntl
 import os
 import re
 import shutil
@@ -19,7 +19,6 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -38,43 +37,38 @@ from infrastructure.containers import (
     StartFailed,
 )
 from infrastructure.containers import process_keeper as keeper
+from infrastructure.containers.process_builds import ProcessBuilds
+from infrastructure.containers.process_folder import (
+    DESCRIPTION,
+    Description,
+    description,
+    is_kept,
+    made_at,
+    read,
+    state_of,
+)
 from infrastructure.containers.process_logs import LogReader, last_lines
 from infrastructure.containers.process_stats import read_stats
+from infrastructure.sources import source_of
 
 START_SECONDS_MAX = 10
 KILL_SECONDS_MAX = 5
 POLL_SECONDS = 0.02
 FOLLOW_SECONDS = 0.2
 PORTS = range(20_000, 30_000)
-KILLED = 137
 HALF_MADE_SECONDS_MAX = 3600
-DESCRIPTION = "replica.json"
+SHARED_FOLDER = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""All replicas of a build are started in one folder, which stays as it is."""
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
-class _Description(msgspec.Struct, frozen=True):
-    """What is known of a replica before it runs: the labels, so to say. No environment."""
+class _Program(msgspec.Struct, frozen=True):
+    """What a replica's process is."""
 
-    replica_id: str
-    deployment_id: str
-    team_id: str
-    revision: int
-    config_hash: str
-    restarts: int
-    crashes: int
-    reason: str | None
-    program: str
-
-
-class _State(msgspec.Struct, frozen=True):
-    """What the keeper wrote."""
-
-    keeper: int
-    port: int
-    started_at: float
-    pid: int | None = None
-    exit_code: int | None = None
-    finished_at: float | None = None
+    argv: tuple[str, ...]
+    folder: Path | None = None
+    """Where it is started; None: in the replica's own folder."""
+    build: str | None = None
 
 
 class ProcessDriver:
@@ -87,12 +81,17 @@ class ProcessDriver:
         folder: Path,
         catalogue: Catalogue,
         *,
+        builds: ProcessBuilds | None = None,
         ports: range = PORTS,
         passed: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """Tell `passed` each step that was taken: a fault test ends the process there."""
+        """Without `builds` no uploaded code runs: nothing keeps it from what we can read.
+
+        Tell `passed` each step that was taken: a fault test ends the process there.
+        """
         self._folder = folder
         self._catalogue = catalogue
+        self._builds = builds
         self._ports = ports
         self._passed = passed
 
@@ -100,7 +99,8 @@ class ProcessDriver:
         """Return one plain sentence for the user interface."""
         return (
             "No Docker here: replicas are processes on this machine, with limits on memory and "
-            "files but not isolated from it, and only predefined images run."
+            "files but not isolated from it, and only predefined images "
+            f"{'and uploaded code run' if self._builds is not None else 'run'}."
         )
 
     async def list_replicas(self) -> Sequence[ActualReplica]:
@@ -129,9 +129,9 @@ class ProcessDriver:
         """Follow the replica's log from a position on, until it ends."""
         folder = self._place(replica.replica_id)
         reader = LogReader(folder, after)
-        made = _made_at(folder)
+        made = made_at(folder)
         try:
-            while made == _made_at(folder):
+            while made == made_at(folder):
                 alive = is_kept(folder)
                 lines = reader.read()
                 if lines:
@@ -152,12 +152,14 @@ class ProcessDriver:
         for replica in await self.list_replicas():
             await self.remove(replica)
         await asyncio.to_thread(self._remove_half_made)
+        if self._builds is not None:
+            await asyncio.to_thread(self._builds.clear)
 
     async def close(self) -> None:
         """Let go. Replicas run on."""
 
     def _stats(self, place: Path) -> ReplicaStats | None:
-        state = _state_of(place)
+        state = state_of(place)
         if state is None or state.pid is None or not is_kept(place):
             return None
         return read_stats(state.pid)
@@ -180,17 +182,13 @@ class ProcessDriver:
         for place in places:
             if place.name.startswith("."):
                 _sweep(place)
-        found = (_read(place) for place in places if not place.name.startswith("."))
+        found = (read(place) for place in places if not place.name.startswith("."))
         return [replica for replica in found if replica is not None]
 
     def _start(self, spec: ReplicaSpec) -> None:
-        predefined = self._catalogue.find(spec.image)
-        if predefined is None:
-            raise NotRunnable(
-                f"image {spec.image} needs Docker; without it only predefined images run"
-            )
+        program = self._program(spec)
         place = self._place(spec.replica_id)
-        found = _read(place)
+        found = read(place)
         if found is not None and found.config_hash == spec.config_hash and is_kept(place):
             return
         if found is not None and not self._is_fresh(place, found, spec):
@@ -198,21 +196,42 @@ class ProcessDriver:
             self._passed("process.replaced")
             found = None
         if found is None:
-            self._make_folder(place, spec, program=predefined.command[-1])
+            self._make_folder(place, spec, program)
             self._passed("process.folder")
-        self._launch(place, spec, predefined.command)
+        self._launch(place, spec, program)
         self._passed("process.launched")
         _wait_until_started(place)
+
+    def _program(self, spec: ReplicaSpec) -> _Program:
+        predefined = self._catalogue.find(spec.image)
+        if predefined is not None:
+            return _Program(predefined.command)
+        source = source_of(spec.image)
+        if source is None:
+            raise NotRunnable(
+                f"image {spec.image} needs Docker; without it only predefined images run"
+            )
+        if self._builds is None:
+            raise NotRunnable(
+                "uploaded code needs Docker here: as a process it could read all that we can"
+            )
+        used = {known.build for known in self._descriptions() if known.build is not None}
+        built = self._builds.make(spec, source, used=used)
+        return _Program(built.argv, built.folder, built.name)
+
+    def _descriptions(self) -> list[Description]:
+        found = (description(place) for place in self._folder.glob("[!.]*"))
+        return [known for known in found if known is not None]
 
     def _is_fresh(self, place: Path, found: ActualReplica, spec: ReplicaSpec) -> bool:
         """Return whether the folder is one that was made and never started."""
         untouched = found.state is ReplicaState.CREATED and not is_kept(place)
         return untouched and found.config_hash == spec.config_hash
 
-    def _make_folder(self, place: Path, spec: ReplicaSpec, *, program: str) -> None:
+    def _make_folder(self, place: Path, spec: ReplicaSpec, program: _Program) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         half_made = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
-        description = _Description(
+        description = Description(
             replica_id=spec.replica_id,
             deployment_id=spec.deployment_id,
             team_id=spec.team_id,
@@ -221,7 +240,8 @@ class ProcessDriver:
             restarts=spec.restarts,
             crashes=spec.crashes,
             reason=spec.reason,
-            program=program,
+            program=program.argv[-1],
+            build=program.build,
         )
         (half_made / DESCRIPTION).write_bytes(msgspec.json.encode(description))
         (half_made / keeper.LOCK).touch()
@@ -230,15 +250,17 @@ class ProcessDriver:
         except OSError:  # somebody else was quicker; then theirs is the replica
             shutil.rmtree(half_made, ignore_errors=True)
 
-    def _launch(self, place: Path, spec: ReplicaSpec, command: tuple[str, ...]) -> None:
+    def _launch(self, place: Path, spec: ReplicaSpec, program: _Program) -> None:
         port = self._free_port(f"{place}/{spec.restarts}")
         launch = {
-            "argv": command,
+            "argv": program.argv,
+            "cwd": str(program.folder) if program.folder is not None else None,
             "port": port,
             "memory_bytes": spec.resources.memory_bytes,
             "env": {
                 "PATH": os.defpath,
                 "HOME": str(place),
+                **(SHARED_FOLDER if program.folder is not None else {}),
                 **spec.env,
                 "HOST": "127.0.0.1",
                 "PORT": str(port),
@@ -270,7 +292,7 @@ class ProcessDriver:
         raise StartFailed("no port is free for the replica")
 
     def _stop(self, place: Path, grace_seconds: float) -> None:
-        state = _state_of(place)
+        state = state_of(place)
         if state is None or not is_kept(place):
             return
         (place / keeper.GRACE).write_text(str(grace_seconds))
@@ -297,68 +319,13 @@ class ProcessDriver:
         self._passed("process.removed")
 
 
-def is_kept(place: Path) -> bool:
-    """Return whether a keeper lives: the lock says so, not a process id."""
-    try:
-        descriptor = os.open(place / keeper.LOCK, os.O_RDWR)
-    except FileNotFoundError:
-        return False  # there is no replica, so nobody keeps it
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _read(place: Path) -> ActualReplica | None:
-    try:
-        known = msgspec.json.decode((place / DESCRIPTION).read_bytes(), type=_Description)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    running = is_kept(place)
-    state = _state_of(place)
-    replica = ActualReplica(
-        replica_id=known.replica_id,
-        engine_id=f"{known.replica_id}@{state.started_at if state else 0}",
-        deployment_id=known.deployment_id,
-        team_id=known.team_id,
-        revision=known.revision,
-        config_hash=known.config_hash,
-        restarts=known.restarts,
-        crashes=known.crashes,
-        reason=known.reason,
-        state=ReplicaState.CREATED,
-    )
-    if state is None:
-        return replica
-    finished = state.finished_at or (place / keeper.STATE).stat().st_mtime
-    return msgspec.structs.replace(
-        replica,
-        state=ReplicaState.RUNNING if running else ReplicaState.EXITED,
-        address="127.0.0.1" if running else None,
-        port=state.port,
-        started_at=datetime.fromtimestamp(state.started_at, UTC),
-        finished_at=None if running else datetime.fromtimestamp(finished, UTC),
-        exit_code=None if running else KILLED if state.exit_code is None else state.exit_code,
-    )
-
-
-def _state_of(place: Path) -> _State | None:
-    try:
-        return msgspec.json.decode((place / keeper.STATE).read_bytes(), type=_State)
-    except FileNotFoundError:
-        return None
-
-
 def _wait_until_started(place: Path) -> None:
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline:
-        state = _state_of(place)
+        state = state_of(place)
         if state is not None and (state.pid is not None or state.exit_code is not None):
             return
-        if state is None and not is_kept(place) and _state_of(place) is None:
+        if state is None and not is_kept(place) and state_of(place) is None:
             raise StartFailed("the replica was taken away while it was being started")
         time.sleep(POLL_SECONDS)
     raise StartFailed(f"the replica's process did not start in {START_SECONDS_MAX} s")
@@ -367,7 +334,7 @@ def _wait_until_started(place: Path) -> None:
 def _wait_for_state(place: Path) -> None:
     """Give a keeper that has just begun the time to write who it is."""
     deadline = time.monotonic() + KILL_SECONDS_MAX
-    while _state_of(place) is None and is_kept(place) and time.monotonic() < deadline:
+    while state_of(place) is None and is_kept(place) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
@@ -382,10 +349,10 @@ def _wait_until_gone(place: Path, seconds: float) -> bool:
 
 def _kill_left_behind(place: Path) -> None:
     """End a child whose keeper was killed, where the kernel has not done so (not Linux)."""
-    state = _state_of(place)
+    state = state_of(place)
     if state is None or state.pid is None or state.exit_code is not None:
         return
-    known = msgspec.json.decode((place / DESCRIPTION).read_bytes(), type=_Description)
+    known = msgspec.json.decode((place / DESCRIPTION).read_bytes(), type=Description)
     asked = subprocess.run(
         ["ps", "-o", "args=", "-p", str(state.pid)], capture_output=True, text=True, check=False
     )
@@ -404,14 +371,6 @@ def _sweep(half_made: Path) -> None:
 def _signal(pid: int, signum: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signum)
-
-
-def _made_at(place: Path) -> int | None:
-    """Return what tells a replica's folder from the next one of the same name."""
-    try:
-        return (place / DESCRIPTION).stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
 
 
 def _is_free(port: int) -> bool:

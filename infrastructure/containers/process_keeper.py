@@ -96,7 +96,7 @@ class Keeper:
             self.child = subprocess.Popen(
                 self.launch["argv"],
                 env=self.launch["env"],
-                cwd=self.folder,
+                cwd=self.launch.get("cwd") or self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -51,7 +51,7 @@ def source_of(image: str) -> SourceReference | None:
 class StoredSource(msgspec.Struct, frozen=True, kw_only=True):
     """One source that was taken in."""
 
-    digest: str
+    reference: SourceReference
     files: int
     stored_bytes: int
 
@@ -60,11 +60,27 @@ class Sources(Protocol):
     """Takes code in, and knows what there is."""
 
     async def keep(
-        self, chunks: AsyncIterator[bytes], *, team_id: str, used: frozenset[str]
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        team_id: str,
+        runtime: Runtime | None,
+        used: frozenset[str],
     ) -> StoredSource:
         """Take in an archive as it comes; `used` are the digests that must not be let go."""
         ...
 
-    def find(self, team_id: str, digest: str) -> Path | None:
-        """Return where the team's source lies, packed canonically; None when it is not there."""
+    def claim(self, team_id: str, digest: str) -> bool:
+        """Tell whether the team has the source; it stays for a while if so."""
+        ...
+
+
+class SourceFiles(Protocol):
+    """Where code lies that was taken in."""
+
+    def locate(self, digest: str) -> Path | None:
+        """Return the source, packed canonically, whosever it was; None when it is nowhere.
+
+        For those who read of it in the log: whoever wrote that had the right to.
+        """
         ...

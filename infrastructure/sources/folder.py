@@ -13,16 +13,23 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from infrastructure.archives import Limits
 from infrastructure.archives.packing import pack
-from infrastructure.archives.unpacking import unpack
-from infrastructure.sources import StoredSource, TooManySources, UploadTooLarge
+from infrastructure.archives.unpacking import Unpacked, unpack
+from infrastructure.sources import (
+    Runtime,
+    SourceReference,
+    StoredSource,
+    TooManySources,
+    UploadTooLarge,
+)
+from infrastructure.sources.conventions import READ, READ_BYTES_MAX, start_plan
 
-INCOMING = ".incoming"
+INCOMING, UPLOAD = ".incoming", "upload"
 UNUSED_SECONDS_MIN = 3600
 """So long an upload waits for its deployment before it may make room for another one."""
 UNPACKING_AT_ONCE = 2
@@ -48,19 +55,31 @@ class FolderSources:
         self._turns = asyncio.Semaphore(UNPACKING_AT_ONCE)
 
     async def keep(
-        self, chunks: AsyncIterator[bytes], *, team_id: str, used: frozenset[str]
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        team_id: str,
+        runtime: Runtime | None,
+        used: frozenset[str],
     ) -> StoredSource:
         """Take in an archive as it comes, or nothing of it."""
         with self._workplace() as place:
-            archive = place / "upload"
-            await self._receive(chunks, archive)
+            await self._receive(chunks, place / UPLOAD)
             async with self._turns:
-                return await asyncio.to_thread(self._store, place, archive, team_id, used)
+                return await asyncio.to_thread(self._store, place, team_id, runtime, used)
 
-    def find(self, team_id: str, digest: str) -> Path | None:
-        """Return where the team's source lies."""
+    def claim(self, team_id: str, digest: str) -> bool:
+        """Tell whether the team has the source; it stays for a while if so."""
         place = self._team_folder(team_id) / f"{digest}{_SUFFIX}"
-        return place if place.is_file() else None
+        try:
+            os.utime(place)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def locate(self, digest: str) -> Path | None:
+        """Return the source, whosever it was."""
+        return next(self._folder.glob(f"*/{digest}{_SUFFIX}"), None)
 
     def sweep(self) -> None:
         """Remove what processes that are gone left of unfinished uploads."""
@@ -111,11 +130,12 @@ class FolderSources:
                 file.write(chunk)
 
     def _store(
-        self, place: Path, archive: Path, team_id: str, used: frozenset[str]
+        self, place: Path, team_id: str, runtime: Runtime | None, used: frozenset[str]
     ) -> StoredSource:
         content = place / "content"
         content.mkdir()
-        files = unpack(archive, content, limits=self._limits)
+        files = unpack(place / UPLOAD, content, limits=self._limits)
+        plan = start_plan([file.name for file in files], _read(files), runtime=runtime)
         packed = place / "packed"
         digest = pack(files, packed)
         size = packed.stat().st_size
@@ -129,7 +149,8 @@ class FolderSources:
             with packed.open("rb") as written:
                 os.fsync(written.fileno())
             packed.rename(kept)
-        return StoredSource(digest=digest, files=len(files), stored_bytes=size)
+        reference = SourceReference(plan.runtime, digest)
+        return StoredSource(reference=reference, files=len(files), stored_bytes=size)
 
     def _make_room(self, folder: Path, size: int, used: frozenset[str]) -> None:
         """Let go of what no deployment uses, oldest first, where there is no room otherwise."""
@@ -152,3 +173,12 @@ class FolderSources:
         if _TEAM.fullmatch(team_id) is None:
             raise ValueError(team_id)
         return self._folder / team_id
+
+
+def _read(files: Sequence[Unpacked]) -> dict[str, bytes]:
+    """Return the files that say how the code is started."""
+    return {
+        file.name: file.content.read_bytes()
+        for file in files
+        if file.name in READ and file.content.stat().st_size <= READ_BYTES_MAX
+    }

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +36,7 @@ from infrastructure.counters import Counters
 from infrastructure.counters.redis import RedisCounters
 from infrastructure.ending import end
 from infrastructure.registries import NoRegistries
+from infrastructure.sources.folder import FolderSources
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
@@ -307,6 +310,7 @@ async def services_of(
     listening = asyncio.create_task(reader.run(stop))
     hub = Hub(installation.stream(), installation.store, installation.codec)
     telling = asyncio.create_task(hub.run(stop))
+    uploads = TemporaryDirectory()
     yield Services(
         bus=installation.bus,
         log=installation.store,
@@ -321,6 +325,7 @@ async def services_of(
         live=hub,
         followers=Followers(LogQueries(clickhouse)),
         registries=NoRegistries(),
+        sources=FolderSources(Path(uploads.name)),
         tokens=JwtTokens(
             signing_key_pem=SIGNING_KEY, issuer="http://api.test", lifetime_seconds=600
         ),
@@ -330,6 +335,7 @@ async def services_of(
         metrics=generate_latest,
         options=OPTIONS,
     )
+    uploads.cleanup()
     stop.set()
     await listening
     await end(telling)

@@ -34,22 +34,27 @@ def files_below(folder: Path) -> list[Path]:
 
 async def test_a_source_is_there_for_its_team_only(tmp_path: Path) -> None:
     sources = FolderSources(tmp_path)
-    kept = await sources.keep(chunks(zipped({"main.py": b"x"})), team_id=TEAM, used=NONE)
-    place = sources.find(TEAM, kept.digest)
+    kept = await sources.keep(
+        chunks(zipped({"main.py": b"x"})), team_id=TEAM, runtime=None, used=NONE
+    )
+    place = sources.locate(kept.reference.digest)
     assert place is not None
-    unpack_packed(place, tmp_path / "out", digest=kept.digest)
+    unpack_packed(place, tmp_path / "out", digest=kept.reference.digest)
     assert (tmp_path / "out" / "main.py").read_bytes() == b"x"
-    assert sources.find(OTHER, kept.digest) is None
-    again = await sources.keep(chunks(tarred({"main.py": b"x"})), team_id=TEAM, used=NONE)
-    assert again.digest == kept.digest
+    assert sources.claim(TEAM, kept.reference.digest)
+    assert not sources.claim(OTHER, kept.reference.digest)
+    again = await sources.keep(
+        chunks(tarred({"main.py": b"x"})), team_id=TEAM, runtime=None, used=NONE
+    )
+    assert again.reference.digest == kept.reference.digest
 
 
 async def test_what_is_refused_leaves_nothing(tmp_path: Path) -> None:
     sources = FolderSources(tmp_path, upload_bytes_max=5000)
     with pytest.raises(UploadTooLarge):
-        await sources.keep(chunks(b"PK\3\4" + bytes(6000)), team_id=TEAM, used=NONE)
+        await sources.keep(chunks(b"PK\3\4" + bytes(6000)), team_id=TEAM, runtime=None, used=NONE)
     with pytest.raises(ArchiveRefused):
-        await sources.keep(chunks(zipped({"../x": b""})), team_id=TEAM, used=NONE)
+        await sources.keep(chunks(zipped({"../x": b""})), team_id=TEAM, runtime=None, used=NONE)
     assert files_below(tmp_path) == []
 
 
@@ -64,7 +69,7 @@ async def slowly():
     print("begun", flush=True)
     await asyncio.sleep(600)
 sources = FolderSources(pathlib.Path({str(tmp_path)!r}))
-asyncio.run(sources.keep(slowly(), team_id="t", used=frozenset()))
+asyncio.run(sources.keep(slowly(), team_id="t", runtime=None, used=frozenset()))
 """
     uploading = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, env={"PYTHONPATH": str(Path.cwd())}
@@ -84,16 +89,23 @@ asyncio.run(sources.keep(slowly(), team_id="t", used=frozenset()))
 async def test_only_old_sources_that_no_deployment_uses_make_room(tmp_path: Path) -> None:
     first, second, third = (zipped({"main.py": os.urandom(1000)}) for _ in range(3))
     sources = FolderSources(tmp_path, team_bytes_max=2800)
-    one = await sources.keep(chunks(first), team_id=TEAM, used=NONE)
-    two = await sources.keep(chunks(second), team_id=TEAM, used=NONE)
+    one = await sources.keep(chunks(first), team_id=TEAM, runtime=None, used=NONE)
+    two = await sources.keep(chunks(second), team_id=TEAM, runtime=None, used=NONE)
     with pytest.raises(TooManySources):
-        await sources.keep(chunks(third), team_id=TEAM, used=NONE)
-    old(sources.find(TEAM, one.digest))
-    old(sources.find(TEAM, two.digest))
+        await sources.keep(chunks(third), team_id=TEAM, runtime=None, used=NONE)
+    old(sources.locate(one.reference.digest))
+    old(sources.locate(two.reference.digest))
     with pytest.raises(TooManySources):
-        await sources.keep(chunks(third), team_id=TEAM, used=frozenset({one.digest, two.digest}))
-    three = await sources.keep(chunks(third), team_id=TEAM, used=frozenset({one.digest}))
-    assert [sources.find(TEAM, each.digest) is not None for each in (one, two, three)] == [
+        await sources.keep(
+            chunks(third),
+            team_id=TEAM,
+            runtime=None,
+            used=frozenset({one.reference.digest, two.reference.digest}),
+        )
+    three = await sources.keep(
+        chunks(third), team_id=TEAM, runtime=None, used=frozenset({one.reference.digest})
+    )
+    assert [sources.locate(each.reference.digest) is not None for each in (one, two, three)] == [
         True,
         False,
         True,

@@ -1,0 +1,148 @@
+"""Uploaded code as a container: built on a base image that is made here, with no registry."""
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import docker
+import pytest
+
+from infrastructure.containers import BuildFailed, ReplicaSpec
+from infrastructure.containers.docker import DockerDriver, DockerOptions
+from infrastructure.containers.docker_builds import BuildOptions, DockerBuilds, docker_file
+from infrastructure.containers.docker_request import API_VERSION
+from infrastructure.containers.python_image import python_image
+from infrastructure.sources import Runtime
+from infrastructure.sources.conventions import StartPlan
+from infrastructure.sources.folder import FolderSources
+from tests.images.programs import catalogue
+from tests.infrastructure.archives.hostile import tarred, zipped
+from tests.infrastructure.containers.test_drivers import until_answering
+from tests.infrastructure.containers.test_process_builds import EXAMPLES, echoed, sample
+
+Make = Callable[..., ReplicaSpec]
+BASE = "tallyport-test/python-base"
+
+
+class Place:
+    """An engine, code, and the lines that builds wrote."""
+
+    def __init__(self, folder: Path, engine: str, base: str, **limits: object) -> None:
+        self.sources = FolderSources(folder)
+        self.lines: list[str] = []
+        installation = f"t{uuid.uuid4().hex[:8]}"
+        builds = DockerBuilds(
+            installation,
+            self.sources,
+            BuildOptions(bases={"python": base}, **limits),  # type: ignore[arg-type]
+            told=lambda _spec, line: self.lines.append(line),
+        )
+        options = DockerOptions(installation=installation, host=engine)
+        self.driver = DockerDriver(options, catalogue(), builds=builds)
+
+    async def upload(self, content: bytes, runtime: Runtime | None = None) -> str:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield content
+
+        kept = await self.sources.keep(
+            chunks(), team_id="team-1", runtime=runtime, used=frozenset()
+        )
+        return str(kept.reference)
+
+
+@pytest.fixture
+def base(docker_engine: str) -> str:
+    """Return an image with Python and what the sample imports: no shell, no pip."""
+    image = python_image(EXAMPLES / "python" / "main.py", port=8080)
+    api = docker.APIClient(base_url=docker_engine, version=API_VERSION)
+    try:
+        reference = f"{BASE}:{image.content_hash}"
+        if not api.images(reference):
+            api.import_image_from_data(
+                image.archive(),
+                repository=BASE,
+                tag=image.content_hash,
+                changes=[*image.changes, "ENV PATH=/python/bin"],
+            )
+    finally:
+        api.close()
+    return reference
+
+
+@pytest.fixture
+async def place(tmp_path: Path, docker_engine: str, base: str) -> AsyncIterator[Place]:
+    made = Place(tmp_path, docker_engine, base)
+    yield made
+    await made.driver.clear()
+    await made.driver.close()
+
+
+async def test_the_python_sample_is_built_once_and_answers_with_the_request(
+    place: Place, spec: Make
+) -> None:
+    image = await place.upload(zipped(sample("python")))
+    for number in (1, 2):
+        await place.driver.start(spec(image, number))
+    assert place.lines.count("built") == 1
+    assert any("COPY" in line for line in place.lines), "the build's own lines are told"
+    for replica in await place.driver.list_replicas():
+        answer = await echoed(replica)
+        assert (answer["runtime"], answer["method"]) == ("python", "PATCH")
+        assert (answer["path"], answer["body"]) == ("/a/path?x=1", "the body")
+        assert answer["headers"]["x-sample"] == "yes"
+    await place.driver.clear()
+    api = place.driver._api()
+    assert not api.images(
+        filters={"label": f"tallyport.source={place.driver._options.installation}"}
+    )
+
+
+async def test_changed_code_is_another_image(place: Place, spec: Make) -> None:
+    files = sample("python")
+    await place.driver.start(spec(await place.upload(zipped(files))))
+    files["main.py"] = files["main.py"].replace(b'"runtime": "python"', b'"runtime": "changed"')
+    await place.driver.start(spec(await place.upload(tarred(files)), 2, revision=2))
+    answers = set()
+    for replica in await place.driver.list_replicas():
+        await until_answering(replica)
+        answers.add((await echoed(replica))["runtime"])
+    assert answers == {"python", "changed"}
+
+
+async def test_a_build_that_fails_says_why_and_starts_nothing(place: Place, spec: Make) -> None:
+    # The base image has no shell, so nothing can be fetched in it.
+    image = await place.upload(zipped({"main.py": b"", "requirements.txt": b"thing==1\n"}))
+    with pytest.raises(BuildFailed, match=r"the build failed: (.*\n)*.*RUN"):
+        await place.driver.start(spec(image))
+    assert await place.driver.list_replicas() == []
+
+
+async def test_an_image_over_the_limit_is_refused(
+    tmp_path: Path, docker_engine: str, base: str, spec: Make
+) -> None:
+    place = Place(tmp_path, docker_engine, base, size_max=1000)
+    image = await place.upload(zipped({"main.py": b"# a long comment\n" * 100}))
+    with pytest.raises(BuildFailed, match="are allowed"):
+        await place.driver.start(spec(image))
+    await place.driver.clear()
+    await place.driver.close()
+
+
+def test_what_is_required_is_a_layer_before_the_code_and_run_as_nobody() -> None:
+    plan = StartPlan(runtime="python", argv=("python3", "-u", "main.py"), fetches=True)
+    lines = docker_file(plan, base="python:3.12-slim", manifests_alone=True).splitlines()
+    run = next(n for n, line in enumerate(lines) if line.startswith("RUN"))
+    code = next(n for n, line in enumerate(lines) if "source/" in line)
+    assert run < code
+    assert any(line.startswith("USER 65534") for line in lines[:run])
+    together = docker_file(plan, base="x", manifests_alone=False).splitlines()
+    assert together.index(next(each for each in together if "source/" in each)) < together.index(
+        next(each for each in together if each.startswith("RUN"))
+    )
+
+
+def test_go_code_is_compiled_before_its_image_is_made() -> None:
+    plan = StartPlan(runtime="go", argv=("./.tallyport-program",), fetches=False)
+    text = docker_file(plan, base="golang:1.23", manifests_alone=True)
+    assert "go mod download" not in text
+    assert text.index("RUN go build") < text.index("COPY --from=made")
