@@ -28,8 +28,10 @@ from api.callers import Doorkeeper
 from api.deployments import logs as deployment_logs
 from api.deployments import metrics as deployment_metrics
 from api.deployments import routes as deployments
+from api.directory import Directory
 from api.envelope import Envelope
 from api.errors import problem_response
+from api.kept_answers import KeptAnswers
 from api.live import routes as live
 from api.openapi import operation_id
 from api.services import Services
@@ -73,11 +75,15 @@ def create_app(services: Services) -> FastAPI:
     doorkeeper = Doorkeeper(services)
     app.state.services = services
     app.state.doorkeeper = doorkeeper
+    app.state.kept_answers = kept_answers = KeptAnswers(services.views)
+    app.router.routes.append(Directory(route for router in ROUTERS for route in router.routes))
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _refused)
-    app.add_middleware(Envelope, services=services, doorkeeper=doorkeeper)
+    app.add_middleware(
+        Envelope, services=services, doorkeeper=doorkeeper, kept_answers=kept_answers
+    )
     return app
 
 

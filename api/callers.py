@@ -3,6 +3,7 @@
 What was found is remembered for at most a second, so a sign-out or a revocation acts within one.
 """
 
+import hashlib
 import ipaddress
 import time
 from collections import OrderedDict
@@ -20,13 +21,15 @@ from api.services import Services
 from commands.work import Actor
 from domain.api_keys.values import Network, hash_of, is_within, looks_like_key
 from domain.teams.values import SCOPES_OF
-from infrastructure.tokens import InvalidToken
+from infrastructure.tokens import AccessToken, InvalidToken
 from projections.api_keys import key_by_hash
 from projections.identity import SignedIn, session_by_id
 from projections.reading import Sharing
 
 REMEMBERED_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
+TOKEN_REMEMBERED_SECONDS = 60.0
+"""A signature does not change; whether the session lasts and the token has ended is looked at."""
 
 Value = TypeVar("Value")
 
@@ -61,6 +64,7 @@ class Doorkeeper:
         self.key_uses = KeyUses(services.bus, services.clock)
         self._sessions: Remembered[SignedIn] = Remembered()
         self._keys: Remembered[KnownKey] = Remembered()
+        self._tokens: Remembered[AccessToken] = Remembered(TOKEN_REMEMBERED_SECONDS)
         self._asked_sessions: Sharing[SignedIn] = Sharing()
         self._asked_keys: Sharing[KnownKey] = Sharing()
 
@@ -139,15 +143,25 @@ class Doorkeeper:
         return known
 
     async def _by_token(self, text: str) -> Caller:
-        now = self._services.clock()
-        try:
-            token = self._services.tokens.read(text, now=now)
-        except InvalidToken as error:
-            raise InvalidCredentials from error
+        token = self._token(text)
         caller = await self.caller_of_session(token.session_id)
         if caller.actor.user_id != token.user_id:
             raise InvalidCredentials
         return caller
+
+    def _token(self, text: str) -> AccessToken:
+        now = self._services.clock()
+        digest = hashlib.sha256(text.encode()).digest()
+        token = self._tokens.get(digest)
+        if token is None:
+            try:
+                token = self._services.tokens.read(text, now=now)
+            except InvalidToken as error:
+                raise InvalidCredentials from error
+            self._tokens.put(digest, token)
+        if token.expires_at <= now:
+            raise InvalidCredentials
+        return token
 
     async def _session(self, session_id: str) -> SignedIn:
         views = self._services.views
@@ -173,9 +187,10 @@ class Doorkeeper:
 
 
 class Remembered(Generic[Value]):
-    """What was looked up less than a second ago."""
+    """What was looked up less than a second ago, or some other while."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = REMEMBERED_SECONDS) -> None:
+        self._seconds = seconds
         self._values: OrderedDict[Hashable, tuple[float, Value]] = OrderedDict()
 
     def get(self, key: Hashable) -> Value | None:
@@ -187,7 +202,7 @@ class Remembered(Generic[Value]):
 
     def put(self, key: Hashable, value: Value) -> None:
         """Remember the value; the oldest goes when there are too many."""
-        self._values[key] = (time.monotonic() + REMEMBERED_SECONDS, value)
+        self._values[key] = (time.monotonic() + self._seconds, value)
         self._values.move_to_end(key)
         if len(self._values) > REMEMBERED_MAX:
             self._values.popitem(last=False)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.callers import Caller, Doorkeeper, network_of
 from api.errors import BodyTooLarge, Malformed, problem_response
+from api.kept_answers import KeptAnswers
 from api.origins import PREFLIGHT, Origins
 from api.rates import Rates
 from api.services import Services
@@ -51,9 +52,16 @@ log = structlog.get_logger()
 class Envelope:
     """The outermost layer."""
 
-    def __init__(self, app: ASGIApp, services: Services, doorkeeper: Doorkeeper) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        services: Services,
+        doorkeeper: Doorkeeper,
+        kept_answers: KeptAnswers,
+    ) -> None:
         self._app = app
         self._doorkeeper = doorkeeper
+        self._kept_answers = kept_answers
         self._rates = Rates(services.counters, services.options)
         self._body_limit_bytes = services.options.body_limit_bytes
         self._upload_limit_bytes = services.options.upload_limit_bytes
@@ -103,6 +111,10 @@ class Envelope:
         self._origins.check(method, headers)
         if CREDENTIAL_IN_QUERY.search(scope["query_string"].decode("latin-1")):
             raise Malformed("Send credentials in a header, never in the address.")
+        if caller is not None and (kept := self._kept_answers.get(scope)) is not None:
+            scope["route"] = kept.route
+            await kept.send(outgoing)
+            return
         # A route answers HEAD as GET; `Outgoing` leaves out the body.
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
         is_upload = (method, scope["path"]) == UPLOAD

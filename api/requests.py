@@ -12,6 +12,7 @@ from api.answers import Answer, refusal
 from api.callers import Caller, Doorkeeper
 from api.errors import InvalidValue, Malformed
 from api.idempotency import Once, key_in
+from api.kept_answers import KeptAnswers
 from api.services import Services
 from commands.bus import Command, Context, Decided
 from commands.work import NOBODY, missing
@@ -147,6 +148,21 @@ class Write(Asking):
 class Read(Asking):
     """A request that only looks."""
 
+    def __init__(self, request: Request, views: Sequence[str] = ()) -> None:
+        super().__init__(request)
+        self._views = views
+        self._heard = self.views.heard(views)
+
+    def kept(self, response: Response) -> Response:
+        """Return the response, and give it again to who asks the same before there is news.
+
+        Only for an answer that comes from these views alone and has no secret in it.
+        """
+        kept: KeptAnswers = self.request.app.state.kept_answers
+        if self._heard is not None:
+            kept.keep(self.request.scope, response, views=self._views, heard=self._heard)
+        return response
+
     async def wait(self, position: int, views: Sequence[str]) -> None:
         """Return once these views have reached the position."""
         behind = [view for view in views if not self.views.has_reached(view, position)]
@@ -179,10 +195,9 @@ def reading(*views: str) -> Any:  # noqa: ANN401 - what FastAPI's Depends return
     """Return the dependency of a route that reads these views."""
 
     async def read(request: Request, position: MinPosition = None) -> Read:
-        looking = Read(request)
         if position is not None:
-            await looking.wait(parse_position(position), views)
-        return looking
+            await Read(request).wait(parse_position(position), views)
+        return Read(request, views)
 
     async def look(request: Request) -> Read:
         return Read(request)

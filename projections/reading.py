@@ -122,7 +122,17 @@ class Reader:
         self._positions: Sharing[tuple[int, int]] = Sharing()
         self._heard: dict[str, int] = {}
         """How often there was news of a view: an answer is older than what was heard meanwhile."""
+        self._listening = False
         self._news = asyncio.Condition()
+
+    def heard(self, views: Sequence[str]) -> tuple[int, ...] | None:
+        """Return what changes with any news of these views; None while none would be heard.
+
+        Taken before a question, it tells of the answer whether it may still be given.
+        """
+        if not self._listening:
+            return None
+        return tuple(self._heard.get(view, 0) for view in views)
 
     async def rows(self, kind: type[RowType], query: Query, *parameters: object) -> list[RowType]:
         """Return a query's rows, each as a `kind` whose fields are the columns."""
@@ -240,10 +250,14 @@ class Reader:
         async with connection:
             await connection.execute(f'LISTEN "{CHANNEL}"')
             await self._tell(None, 0)
-            while not stop.is_set():
-                async for notice in connection.notifies(timeout=self._poll_seconds):
-                    view, _, position = notice.payload.partition(" ")
-                    await self._tell(view, int(position))
+            self._listening = True
+            try:
+                while not stop.is_set():
+                    async for notice in connection.notifies(timeout=self._poll_seconds):
+                        view, _, position = notice.payload.partition(" ")
+                        await self._tell(view, int(position))
+            finally:
+                self._listening = False
 
     async def _tell(self, view: str | None, position: int) -> None:
         # A view with several partitions is as far as the slowest one, which only the table knows.

@@ -125,10 +125,12 @@ async def list_all(query: Annotated[DeploymentQuery, Query()], read: Reading) ->
     window = window_of(query, DEPLOYMENT_LISTING, "deployments", read.services)
     status = Status(query.status) if query.status is not None else None
     page = await list_deployments(read.views, window, team_ids=team_ids, status=status)
-    return respond(
-        Summaries(
-            deployments=[summary_of(row, read.options.gateway_url) for row in page.rows],
-            pagination=pagination_of(page, window, query, "deployments", read.services),
+    return read.kept(
+        respond(
+            Summaries(
+                deployments=[summary_of(row, read.options.gateway_url) for row in page.rows],
+                pagination=pagination_of(page, window, query, "deployments", read.services),
+            )
         )
     )
 
@@ -144,7 +146,8 @@ async def get(
     else:
         row = await their_deployment(read, deployment_id, "deployments:read")
     shown = deployment_of(row, read.options.gateway_url)
-    return respond(shown, headers={"ETag": etag(row.version)})
+    response = respond(shown, headers={"ETag": etag(row.version)})
+    return response if query.as_of is not None else read.kept(response)
 
 
 @router.get("/{deployment_id}/status", response_model=StatusOut, responses=SHOWING)
