@@ -1,8 +1,8 @@
-"""Finds a request's route without asking every route: asking some eighty of them costs more than
-most answers.
+"""Finds a request's route without asking every route.
 
-It stands before all routes and knows them by their paths. What it does not find (another method, an
-unknown path, a WebSocket) the application looks for as always, so refusals do not change.
+Asking some eighty of them took a sixth of a read. It stands before them and knows their paths. What
+it does not find (another method, an unknown path, a WebSocket) the application looks for as always,
+so refusals do not change.
 """
 
 from collections import defaultdict

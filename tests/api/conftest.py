@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -44,6 +44,7 @@ from projections.analytics.samples import SampleQueries
 from projections.analytics.schema import create_tables
 from projections.catalogue import VIEWS
 from projections.reading import Reader
+from projections.view import View
 from tests.authenticator import Authenticator
 from tests.infrastructure.clickhouse.process import ClickHouseProcess
 from tests.servers import ValkeyServer
@@ -298,10 +299,13 @@ async def clickhouse(clickhouse_server: ClickHouseProcess) -> AsyncIterator[Clic
 
 @asynccontextmanager
 async def services_of(
-    installation: Installation, counters: RedisCounters, clickhouse: ClickHouseClient
+    installation: Installation,
+    counters: RedisCounters,
+    clickhouse: ClickHouseClient,
+    views: Iterable[View[Any]] = VIEWS,
 ) -> AsyncIterator[Services]:
-    """Return what the application needs, with its views running."""
-    installation.start_views()
+    """Return what the application needs, with these views running."""
+    installation.start_views(views)
     live = "SELECT view FROM view_generations WHERE live"
     while len(await installation.query(live)) < len(VIEWS):  # noqa: ASYNC110 - they say it there
         await asyncio.sleep(0.01)
