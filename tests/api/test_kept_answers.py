@@ -7,6 +7,8 @@ import pytest
 from api import kept_answers
 from api.kept_answers import KeptAnswers
 from domain.teams.values import Role
+from projections.catalogue import VIEWS
+from projections.reading import Reader
 from tests.api.conftest import Api, Visitor, held_back
 
 PATH = "/v1/deployments"
@@ -121,7 +123,7 @@ async def test_no_more_is_kept_than_there_is_room_for(
 
 async def test_nothing_is_kept_while_no_news_would_be_heard(api: Api) -> None:
     anna = await api.join()
-    deaf = api.with_services(views=type(api.reader)(api.installation.pool, "", ()))
+    deaf = api.with_services(views=Reader(api.installation.pool, "", VIEWS))
     assert await names(anna.at(deaf)) == []
     assert len(answers_of(deaf)) == 0
     await deaf.close()
