@@ -83,6 +83,8 @@ class FolderSources:
 
     def sweep(self) -> None:
         """Remove what processes that are gone left of unfinished uploads."""
+        if not (self._folder / INCOMING).is_dir():
+            return
         with self._incoming() as incoming:
             for place in incoming.iterdir():
                 if not place.is_dir():
