@@ -4,6 +4,7 @@ The two libraries parse; what they would believe is checked around them. Entries
 pieces, so memory does not grow with what an archive says or holds.
 """
 
+import errno
 import gzip
 import io
 import stat
@@ -35,13 +36,14 @@ BROKEN = (
     tarfile.TarError,
     zlib.error,
     gzip.BadGzipFile,
+    struct.error,
     EOFError,
     ValueError,
+    LookupError,
     OverflowError,
-    RecursionError,
-    NotImplementedError,
-    struct.error,
+    RuntimeError,
 )
+"""What the libraries raise for an archive that is not as it should be."""
 
 
 class Unpacked(msgspec.Struct, frozen=True):
@@ -86,8 +88,10 @@ def unpack(archive: Path, into: Path, *, limits: Limits) -> list[Unpacked]:
             else:
                 raise ArchiveRefused("This is neither a zip archive nor a gzipped tar archive.")
         except BROKEN as error:
-            if isinstance(error, ArchiveRefused | ArchiveTooLarge):
-                raise
+            raise ArchiveRefused("The archive is broken.") from error
+        except OSError as error:
+            if error.errno not in {None, errno.EINVAL}:
+                raise  # a full disk is not the archive's fault; a place before its beginning is
             raise ArchiveRefused("The archive is broken.") from error
     if not files:
         raise ArchiveRefused("There is no file in the archive.")

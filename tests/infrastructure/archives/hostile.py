@@ -60,6 +60,13 @@ def zip_that_lies_about_sizes() -> bytes:
     return sent.replace(struct.pack("<L", 1000), lying)
 
 
+def zip_with_a_file_before_its_beginning() -> bytes:
+    sent = bytearray(zipped({"main.py": b"x"}))
+    at = sent.index(b"PK\5\6") + 16
+    sent[at : at + 4] = struct.pack("<L", struct.unpack("<L", sent[at : at + 4])[0] + 100_000)
+    return bytes(sent)
+
+
 def zip_that_promises_more() -> bytes:
     return zipped({"main.py": b"x" * 1000}).replace(
         struct.pack("<L", 1000), struct.pack("<L", 9999)
@@ -170,6 +177,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "a socket in a zip": lambda: zip_with_mode(stat.S_IFSOCK | 0o777),
     "sizes that lie": zip_that_lies_about_sizes,
     "sizes that promise more": zip_that_promises_more,
+    "a file before the beginning": zip_with_a_file_before_its_beginning,
     "a size below zero": tar_with_a_negative_size,
     "a header of two megabytes": tar_with_a_long_header,
     "headers about headers": headers_without_end,
