@@ -231,6 +231,7 @@ class BusReports:
             deployment_id=deployment_id,
             replicas=observation.replicas,
             problem=observation.problem,
+            hopeless_revision=observation.hopeless_revision,
         )
         try:
             await self._bus.dispatch(command, PROVISIONER)

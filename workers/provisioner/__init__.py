@@ -76,6 +76,8 @@ class DeploymentObservation(msgspec.Struct, frozen=True, kw_only=True):
     replicas: tuple[ReplicaReport, ...] = ()
     problem: str | None = None
     """Why it is not as it should be, in words for its owner; None when nothing is wrong."""
+    hopeless_revision: int | None = None
+    """The wanted revision, when it was tried often enough to say that it will not come up."""
 
 
 class CollectedLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from domain.deployments.values import ReplicaPhase, ReplicaReport
 from infrastructure.containers import ActualReplica, ReplicaState
 from workers.provisioner import DeploymentObservation, DesiredDeployment
-from workers.provisioner.plan import Memory
+from workers.provisioner.plan import Memory, is_ready
 
 CRASH_LOOP = 2
 """From so many ends in a row on, a replica that is being started again counts as failed."""
+HOPELESS_CRASHES = 2
+HOPELESS_STARTS = 3
+"""From so many failures of one replica on, its revision counts as one that will not come up."""
 SIGNALS = {
     137: "it was killed (SIGKILL)",
     139: "it crashed (SIGSEGV)",
@@ -26,7 +29,11 @@ def observe(
     """Return everything there is; `draining` has the engine ids of replicas about to go."""
     replicas = sorted(actual, key=lambda replica: replica.replica_id)
     reports = tuple(_report(replica, memory, draining=draining) for replica in replicas)
-    return DeploymentObservation(replicas=reports, problem=_problem(desired, reports, memory))
+    return DeploymentObservation(
+        replicas=reports,
+        problem=_problem(desired, reports, memory),
+        hopeless_revision=desired.revision if _is_hopeless(desired, actual, memory) else None,
+    )
 
 
 def _report(replica: ActualReplica, memory: Memory, *, draining: frozenset[str]) -> ReplicaReport:
@@ -43,6 +50,7 @@ def _report(replica: ActualReplica, memory: Memory, *, draining: frozenset[str])
         restarts=replica.restarts,
         exit_code=replica.exit_code,
         reason=reason,
+        image_digest=replica.image_digest,
     )
 
 
@@ -57,6 +65,23 @@ def _phase(replica: ActualReplica, memory: Memory) -> tuple[ReplicaPhase, str | 
     if replica.crashes >= CRASH_LOOP:
         return ReplicaPhase.FAILED, replica.reason
     return ReplicaPhase.STARTING, None
+
+
+def _is_hopeless(
+    desired: DesiredDeployment, actual: Sequence[ActualReplica], memory: Memory
+) -> bool:
+    """Tell whether some wanted replica failed so often that it is no accident."""
+    for number in range(1, desired.replicas + 1):
+        failure = memory.start_failures.get(desired.replica_id(number))
+        if failure is not None and failure.count >= HOPELESS_STARTS:
+            return True
+    wanted = {desired.replica_id(number) for number in range(1, desired.replicas + 1)}
+    return any(
+        replica.crashes + (replica.state is ReplicaState.EXITED) >= HOPELESS_CRASHES
+        and not is_ready(replica, memory)
+        for replica in actual
+        if replica.replica_id in wanted
+    )
 
 
 def _problem(

@@ -288,3 +288,28 @@ def test_neither_a_deployment_nor_a_replica_shows_its_environment() -> None:
     assert "hunter2" not in repr(secret)
     assert "hunter2" not in repr(secret.replica(1))
     assert "hunter2" not in repr(steps(secret, []))
+
+
+def test_a_revision_is_hopeless_after_a_second_crash_in_a_row_and_not_before() -> None:
+    desired = wanted("dpl-a", replicas=2, revision=3)
+    once, twice = ended(of=desired), ended(of=desired, crashes=1)
+    good = replica(2, of=desired)
+    for actual, verdict in (([once, good], None), ([twice, good], 3)):
+        seen = observe(desired, actual, health(good), draining=frozenset())
+        assert seen.hopeless_revision == verdict
+
+
+def test_a_revision_that_cannot_be_started_is_hopeless_at_the_third_try() -> None:
+    desired = wanted("dpl-a", revision=3)
+    for count, verdict in ((2, None), (3, 3)):
+        failure = StartFailure(count=count, retry_at=NOW, reason="no such image")
+        memory = Memory(start_failures={desired.replica_id(1): failure})
+        seen = observe(desired, [], memory, draining=frozenset())
+        assert (seen.problem, seen.hopeless_revision) == ("no such image", verdict)
+
+
+def test_what_an_older_revision_did_says_nothing_about_the_wanted_one() -> None:
+    older, desired = wanted("dpl-a", revision=1), wanted("dpl-a", revision=2)
+    crashed = ended(of=older, crashes=5)
+    seen = observe(desired, [crashed], Memory(), draining=frozenset())
+    assert seen.hopeless_revision is None
