@@ -112,10 +112,14 @@ async def history_of(
 
 async def _entries(rows: Sequence[AuditRow], read: Read) -> list[Entry]:
     addresses = await opened_addresses(read.services.vault, [row.address for row in rows])
-    return [_entry(row, address) for row, address in zip(rows, addresses, strict=True)]
+    return [
+        entry_of(row, address=address, content=row.content)
+        for row, address in zip(rows, addresses, strict=True)
+    ]
 
 
-def _entry(row: AuditRow, address: str | None) -> Entry:
+def entry_of(row: AuditRow, *, address: str | None, content: dict[str, Any]) -> Entry:
+    """Return an event as it is shown to somebody who may see this much of it."""
     return Entry(
         position=row.position,
         event_id=row.event_id,
@@ -126,5 +130,5 @@ def _entry(row: AuditRow, address: str | None) -> Entry:
         actor=row.actor,
         address=address,
         correlation_id=row.correlation_id,
-        content=row.content,
+        content=content,
     )

@@ -4,7 +4,6 @@ Who may do what is asked of the team's own state, not of the caller's grants: th
 and may be a moment old.
 """
 
-import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -181,7 +180,7 @@ async def invite_member(command: InviteMember, work: Work) -> Invited:
         address=work.vault.seal(command.address, subject=invitation_id, purpose=ADDRESS_PURPOSE),
         role=command.role,
         invited_by=inviter,
-        nonce=secrets.token_urlsafe(16),
+        nonce=work.new_nonce(),
         expires_at=work.now + command.lifetime,
     )
     events = team.present.invite(

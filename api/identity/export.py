@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
 from api.addresses import opened_addresses
-from api.audit import Entry
+from api.audit import Entry, entry_of
 from api.guard import GuardedRoute
 from api.openapi import refusals
 from api.proofs import must_be_recent
@@ -25,7 +25,7 @@ from domain.mail.events import MailRequested
 from domain.teams.values import Role
 from infrastructure.event_store import RecordedEvent
 from infrastructure.sealing import Vault, mask, opened
-from projections.audit import NEVER_SHOWN, AuditRow, public_content
+from projections.audit import NEVER_SHOWN, public_content
 from projections.identity import UserRow, user_by_id
 from projections.personal_data import (
     deployments_of,
@@ -188,7 +188,7 @@ async def _entries(read: Read, user_id: str) -> AsyncIterator[Sequence[Entry]]:
         stored = await read.services.log.read_at([row.position for row in page])
         contents = await _contents(read, user_id, stored)
         yield [
-            _entry(row, address=address, content=contents.get(row.position, {}))
+            entry_of(row, address=address, content=contents.get(row.position, {}))
             for row, address in zip(page, addresses, strict=True)
         ]
 
@@ -228,21 +228,6 @@ def _content(event: object, vault: Vault) -> dict[str, Any]:
 def _opened(vault: Vault, sealed: str, purpose: str) -> str:
     text = opened(vault, sealed, purpose=purpose)
     return ERASED if text is None else text
-
-
-def _entry(row: AuditRow, *, address: str | None, content: dict[str, Any]) -> Entry:
-    return Entry(
-        position=row.position,
-        event_id=row.event_id,
-        recorded_at=row.recorded_at,
-        type=row.type,
-        stream_id=row.stream_id,
-        version=row.version,
-        actor=row.actor,
-        address=address,
-        correlation_id=row.correlation_id,
-        content=content,
-    )
 
 
 def _fields(row: msgspec.Struct) -> dict[str, Any]:

@@ -47,7 +47,6 @@ class Hub:
         self._floor = 0
         """Everything told after this position is remembered, or was told before we began."""
         self._reached: int | None = None
-        self._moved = asyncio.Condition()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until told to stop; go on where it was after an error."""
@@ -62,7 +61,7 @@ class Hub:
         start = self._reached
         if start is None:
             start = self._floor = await self._store.last_position()
-            await self._reach(start)
+            self._reached = start
         narrator = Narrator(self._past_of)
         following = self._stream.follow(
             Topic.EVENTS, {0: Progress(position=start)}, batch_size_max=BATCH_SIZE
@@ -71,7 +70,7 @@ class Hub:
             async for batch in following:
                 for event in await self._told(narrator, batch.events):
                     self._broadcast(event)
-                await self._reach(batch.progress[0].position)
+                self._reached = batch.progress[0].position
                 if stop.is_set():
                     return
 
@@ -131,18 +130,6 @@ class Hub:
         for watcher in self._watchers:
             if watcher.wants(event):
                 watcher.put(event)
-
-    async def _reach(self, position: int) -> None:
-        self._reached = position
-        async with self._moved:
-            self._moved.notify_all()
-
-    async def reached(self, position: int) -> None:
-        """Return when everything up to this position has been told."""
-        async with self._moved:
-            await self._moved.wait_for(
-                lambda: self._reached is not None and self._reached >= position
-            )
 
     async def _past_of(self, deployment_id: str, position: int) -> DeploymentRow | None:
         recorded = [

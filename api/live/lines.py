@@ -67,7 +67,7 @@ class Followers:
             )
             for line in shown:
                 yield line
-            known = {(line.replica_id, line.timestamp_ns, line.ordinal) for line in shown}
+            known = {line.identity for line in shown}
             wanted = search.casefold()
             while True:
                 entry = await waiting.next()

@@ -1,7 +1,5 @@
 """Look after the platform: become its admin, shut people out, let them in again."""
 
-import secrets
-
 from commands.bus import Command, Handlers
 from commands.identity.registration import Registered, RegisterUser, register_user
 from commands.work import Work
@@ -56,7 +54,7 @@ async def issue_admin_link(command: IssueAdminLink, work: Work) -> str | None:
     platform = loaded.state or Platform()
     if command.only_first and platform.admins:
         return None
-    nonce = secrets.token_urlsafe(16)
+    nonce = work.new_nonce()
     work.record(loaded, platform.issue_link(nonce=nonce, now=work.now))
     return work.links.issue(SETUP, PLATFORM_ID, nonce)
 

@@ -1,7 +1,5 @@
 """Change a password, or replace a forgotten one."""
 
-import secrets
-
 from commands.bus import Command, Handlers
 from commands.identity.proofs import check_password
 from commands.identity.sessions import NOBODY_ID
@@ -58,7 +56,7 @@ async def request_password_reset(command: RequestPasswordReset, work: Work) -> N
     user = loaded.state
     if user is None or user.suspended:
         return
-    nonce = secrets.token_urlsafe(16)
+    nonce = work.new_nonce()
     work.record(loaded, user.request_reset(nonce=nonce, now=work.now))
     await request_mail(
         work,

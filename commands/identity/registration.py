@@ -1,6 +1,5 @@
 """Join: an account, its names, its keys; and show that the address is one's own."""
 
-import secrets
 from datetime import datetime
 
 import msgspec
@@ -130,7 +129,7 @@ async def send_verification(
     work: Work, user: Loaded[User], email: str, *, owner_id: str | None = None
 ) -> None:
     """Send a link to an address that may become the person's, unless it is somebody's already."""
-    nonce = secrets.token_urlsafe(16)
+    nonce = work.new_nonce()
     work.record(user, user.present.request_verification(email=email, nonce=nonce, now=work.now))
     if owner_id is not None:
         await request_mail(work, template=Template.ACCOUNT_EXISTS, user_id=owner_id)

@@ -41,27 +41,18 @@ class ReplicaPhase(StrEnum):
     FAILED = "failed"
 
 
-class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
     """What one replica may use."""
 
     cpu_millis: int = 500
     """Thousandths of a processor core."""
     memory_bytes: int = 256 * 1024**2
-    storage_bytes: int = 64 * 1024**2
-    """Room for files that are gone with the replica."""
 
 
-HealthKind = Literal["http", "tcp", "command", "image"]
-
-
-class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
     """How to tell that a replica can take requests."""
 
-    kind: HealthKind = "http"
-    """A GET that is answered with 200 to 399, a connection to the port, a command in the replica
-    that ends with 0, or the check that is written in the image."""
-    path: str = "/"
-    command: tuple[str, ...] = ()
+    path: str
     initial_delay_seconds: int = 0
     period_seconds: int = 5
     timeout_seconds: int = 2

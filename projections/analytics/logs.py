@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from infrastructure.clickhouse import ClickHouse
-from projections.analytics.schema import LOGS
+from projections.analytics.schema import LOGS, DatedRow, insert_by_day
 
 WRITER = "tallyport logs"
 LINES_MAX = 5000
@@ -65,10 +65,9 @@ class CollectedLine(Protocol):
         ...
 
 
-class LogRow(msgspec.Struct, frozen=True, kw_only=True):
+class LogRow(DatedRow, frozen=True, kw_only=True):
     """One row of `LOGS`; the fields are the columns."""
 
-    time: str
     team_id: str
     deployment_id: str
     replica_id: str
@@ -97,16 +96,16 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
         """When it was written, to the microsecond."""
         return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=self.timestamp_ns // 1000)
 
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """What tells it from every other line of its deployment."""
+        return (self.replica_id, self.timestamp_ns, self.ordinal)
+
 
 class StoredEntry(LogEntry, frozen=True, kw_only=True):
     """A line, and when it was stored: by that order one follows."""
 
     stored_us: int
-
-    @property
-    def identity(self) -> tuple[str, int, int]:
-        """What tells it from every other line of its deployment."""
-        return (self.replica_id, self.timestamp_ns, self.ordinal)
 
 
 class ClickHouseLogSink:
@@ -117,12 +116,8 @@ class ClickHouseLogSink:
 
     async def write(self, lines: Sequence[CollectedLine]) -> None:
         """Store the lines. After an error, hand them over again: repetitions are harmless."""
-        days: dict[str, list[LogRow]] = {}
-        for line in lines:
-            row = _row(line)
-            days.setdefault(row.time[:10], []).append(row)
-        for rows in days.values():
-            await self._clickhouse.insert(LOGS, rows, writer=WRITER)
+        rows = [_row(line) for line in lines]
+        await insert_by_day(self._clickhouse, LOGS, rows, writer=WRITER)
 
 
 class LogQueries:

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from infrastructure.clickhouse import ClickHouse
-from projections.analytics.schema import SAMPLES
+from projections.analytics.schema import SAMPLES, DatedRow, insert_by_day
 
 WRITER = "tallyport samples"
 RECENT = timedelta(seconds=90)
@@ -74,10 +74,9 @@ class ReplicaSample(Protocol):
         ...
 
 
-class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
+class SampleRow(DatedRow, frozen=True, kw_only=True):
     """One row of `SAMPLES`; the fields are the columns."""
 
-    time: str
     team_id: str
     deployment_id: str
     replica_id: str
@@ -132,12 +131,8 @@ class ClickHouseSampleSink:
 
     async def write(self, samples: Sequence[ReplicaSample]) -> None:
         """Store the samples. After an error, hand them over again: repetitions are harmless."""
-        days: dict[str, list[SampleRow]] = {}
-        for sample in samples:
-            row = _row(sample)
-            days.setdefault(row.time[:10], []).append(row)
-        for rows in days.values():
-            await self._clickhouse.insert(SAMPLES, rows, writer=WRITER)
+        rows = [_row(sample) for sample in samples]
+        await insert_by_day(self._clickhouse, SAMPLES, rows, writer=WRITER)
 
 
 class SampleQueries:

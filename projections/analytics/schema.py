@@ -8,6 +8,8 @@ the time: a row inserted twice is one row for every reader, who says FINAL. The 
 from the sorting key, so that repetitions always meet.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from infrastructure.clickhouse import ClickHouse
@@ -104,6 +106,13 @@ _STATEMENTS = (
 )
 
 
+class DatedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a table that is partitioned by the day."""
+
+    time: str
+    """As text: ``2026-11-23 02:12:01.345678``, UTC."""
+
+
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of `REQUESTS`; the fields are the columns."""
 
@@ -154,6 +163,17 @@ async def create_tables(
         await clickhouse.command(statement)
     await _keep_for(clickhouse, LOGS, log_retention_days)
     await _keep_for(clickhouse, SAMPLES, sample_retention_days)
+
+
+async def insert_by_day(
+    clickhouse: ClickHouse, table: str, rows: Sequence[DatedRow], *, writer: str
+) -> None:
+    """Insert rows a day at a time: each insert is stored whole or not at all."""
+    days: dict[str, list[DatedRow]] = {}
+    for row in rows:
+        days.setdefault(row.time[:10], []).append(row)
+    for of_one_day in days.values():
+        await clickhouse.insert(table, of_one_day, writer=writer)
 
 
 async def drop_request_tables(clickhouse: ClickHouse) -> None:
