@@ -133,6 +133,10 @@ WHAT_TO_DO: Mapping[str, str] = {
     "gateway_error": (
         "Tell the operator the `requestId` and the time: the gateway's own log has the cause."
     ),
+    "https_required": (
+        "Call the address in `Location`, and use `https://` from now on. A key that was sent"
+        " without it may have been read on the way: rotate it."
+    ),
     "idempotency_key_reused": (
         "Make a new key for each thing you want done. The same key belongs to the same route,"
         " body and caller, for 24 hours."

@@ -18,6 +18,7 @@ from bootstrap.settings import Settings
 from commands.bus import Bus
 from commands.catalogue import HANDLERS
 from domain.catalogue import EVENTS, UPCASTERS
+from infrastructure.certificates.postgres import PostgresCertificateStore
 from infrastructure.ending import end
 from infrastructure.event_store.codec import JsonCodec
 from infrastructure.event_store.postgres import PostgresEventStore
@@ -85,6 +86,10 @@ class Core:
     def links(self) -> HmacLinkTokens:
         """Return what makes and reads the tokens of links in mails."""
         return HmacLinkTokens(self.derived_secret("links"))
+
+    def certificates(self) -> PostgresCertificateStore:
+        """Return the store of certificates that all gateways share."""
+        return PostgresCertificateStore(self.pool, secret=self.derived_secret("certificates"))
 
     def derived_secret(self, purpose: str) -> bytes:
         """Return a secret of its own for a purpose, from the installation's secret key."""

@@ -4,15 +4,19 @@ Kept apart from the other wiring because it has to be quick: nothing is imported
 not need.
 """
 
+from urllib.parse import urlsplit
+
 from bootstrap.embedded.haproxy import find_haproxy
 from bootstrap.settings import Settings
 from gateway.configuration import GatewayOptions
 from gateway.launch import LaunchOptions, exec_haproxy
 
+HTTPS_PORT = 443
+
 
 def launch_options(settings: Settings) -> LaunchOptions:
     """Return where this machine's HAProxy lives and what its operator chose."""
-    gateway = settings.gateway
+    gateway, tls = settings.gateway, settings.tls
     folder = settings.home / "gateway"
     for name in ("run", "requests"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -23,11 +27,20 @@ def launch_options(settings: Settings) -> LaunchOptions:
         haproxy=find_haproxy(),
         gateway=GatewayOptions(
             binds=(f"{gateway.host}:{gateway.port}",),
+            tls_binds=(f"{gateway.host}:{tls.port}",) if tls.port else (),
+            https_port=_https_port(settings),
+            hsts_seconds=tls.hsts_seconds,
             apps_domain=gateway.apps_domain,
             problem_type_base=f"{settings.api.public_url}/problems/",
             client_addresses=gateway.client_addresses,
         ),
     )
+
+
+def _https_port(settings: Settings) -> int:
+    """Return the port of HTTPS as callers see it: of the gateway's URL, if that says so."""
+    url = urlsplit(settings.gateway.public_url)
+    return (url.port or HTTPS_PORT) if url.scheme == "https" else settings.tls.port or HTTPS_PORT
 
 
 def become_haproxy(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from bootstrap.settings import Settings
+from infrastructure.certificates.postgres import CERTIFICATES_SCHEMA
 from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA
 from infrastructure.sealing.postgres import SEALING_SCHEMA
 from projections.tables import VIEWS_SCHEMA
@@ -31,6 +32,7 @@ SCHEMAS = (
     SEALING_SCHEMA,
     VIEWS_SCHEMA,
     RELAY_SCHEMA + _RELAY_GRANTS,
+    CERTIFICATES_SCHEMA,
     _INSTALLATION_SCHEMA,
 )
 

@@ -32,10 +32,11 @@ async def api(settings: Settings, stop: asyncio.Event) -> None:
 
 async def gateway(settings: Settings, stop: asyncio.Event) -> None:
     """Keep HAProxy equal to the log, and store what it served."""
-    from bootstrap.data_plane import control, meter  # noqa: PLC0415 - only this process
+    from bootstrap.certificates import follow_certificates  # noqa: PLC0415 - only this process
+    from bootstrap.data_plane import control, meter  # noqa: PLC0415 - the same
 
-    async with open_core(settings, connections_max=4) as core:
-        await end_on(stop, control(core), meter(core))
+    async with open_core(settings, connections_max=5) as core:
+        await end_on(stop, control(core), meter(core), follow_certificates(core))
 
 
 async def views(settings: Settings, stop: asyncio.Event) -> None:

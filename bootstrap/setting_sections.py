@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from bootstrap import setting_kinds as kinds
+from bootstrap.certificate_settings import Tls
 from bootstrap.container_settings import Containers, ReplicaUsage, Sources
 from bootstrap.setting_kinds import setting
 
@@ -384,6 +385,7 @@ class Settings:
     )
     api: Api = Api()
     gateway: Gateway = Gateway()
+    tls: Tls = Tls()  # noqa: RUF009 - frozen as the others, only elsewhere
     parts: Parts = Parts()
     secrets: Secrets = Secrets()
     sessions: Sessions = Sessions()

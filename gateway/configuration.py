@@ -19,6 +19,7 @@ import msgspec
 from domain.deployments.values import Visibility
 from gateway.address_prefixes import address_prefixes
 from gateway.refusals import DOUBTFUL, HAPROXY_ERRORS, KEY_PREFIX, REFUSALS, Refusal
+from gateway.tls import HTTPS_REQUIRED, bind_lines, template_values
 
 CONFIG, BACKENDS = "gateway.cfg", "backends.cfg"
 ROUTES, KEYS, FLAGS = "routes.map", "keys.map", "flags.map"
@@ -29,6 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _APP_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _OWN_SECTIONS = {"gateway", "limit_by_key", "limit_by_address", "refused"}
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
+_HTTPS_PORT = 443
 _HOST = re.compile(r"[a-z0-9.-]{1,253}|\[[0-9a-f:.]+\]")
 
 
@@ -76,6 +78,11 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator chooses. Times in milliseconds where HAProxy counts in them."""
 
     binds: tuple[str, ...] = ("127.0.0.1:8080",)
+    tls_binds: tuple[str, ...] = ()
+    """Where TLS is spoken; nowhere unless told."""
+    https_port: int = 443
+    """The port of HTTPS as callers see it: where those who come without are sent."""
+    hsts_seconds: int = 31_536_000
     apps_domain: str = "apps.localhost"
     own_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     """The gateway's own names, on which `/<app>/...` selects the app."""
@@ -243,11 +250,15 @@ def render_config(options: GatewayOptions) -> str:
         for name, value in msgspec.structs.asdict(options).items()
         if isinstance(value, int)
     }
+    tls = bool(options.tls_binds)
+    https = {"https_required": HTTPS_REQUIRED} if tls else {}
+    doubtful = {**https, **DOUBTFUL}
     values = numbers | {
-        "binds": "\n".join(f"    bind {_bind(bind)}" for bind in options.binds),
+        **template_values(options, on=tls),
+        "binds": "\n".join(f"    bind {_bind(bind)}" for bind in options.binds)
+        + bind_lines(tuple(_bind(bind) for bind in options.tls_binds)),
         "apps_domain": _host(options.apps_domain),
         "own_hosts": " ".join(_host(host) for host in options.own_hosts),
-        "public_scheme": options.public_scheme,
         "key_prefix": KEY_PREFIX,
         "limit_expire_seconds": str(2 * options.window_seconds),
         "server_options": server_options(options),
@@ -260,13 +271,14 @@ def render_config(options: GatewayOptions) -> str:
             f"    http-request return {_answer(code, refusal, options)}"
             f" if {{ var(txn.no) -m str {code} }}"
             for code, refusal in REFUSALS.items()
+            if tls or code != "https_required"
         ),
         "doubtful": "\n".join(
-            f"    use_backend refused if {condition}" for condition in DOUBTFUL.values()
+            f"    use_backend refused if {condition}" for condition in doubtful.values()
         ),
         "doubts": "\n".join(
             f"    http-request set-var(txn.no) str({code}) if {condition}"
-            for code, condition in DOUBTFUL.items()
+            for code, condition in doubtful.items()
         ),
     }
     text = re.sub(r"@([a-z_]+)@", lambda match: values.get(match[1], match[0]), template)
@@ -288,7 +300,10 @@ def _answer(code: str, refusal: Refusal, options: GatewayOptions) -> str:
         "requestId": "%[var(txn.id)]",
         "error": {"code": code, "message": refusal.detail, "details": []},
     }
-    headers = "".join(f' hdr {name} "{value}"' for name, value in refusal.headers)
+    port = "" if options.https_port == _HTTPS_PORT else f":{options.https_port}"
+    headers = "".join(
+        f' hdr {name} "{value.replace("@https_port@", port)}"' for name, value in refusal.headers
+    )
     return (
         f"status {refusal.status} content-type application/problem+json"
         f" lf-string '{json.dumps(problem)}'{headers}"

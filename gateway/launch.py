@@ -12,10 +12,12 @@ from typing import NoReturn
 
 import msgspec
 
+from gateway.certificate_files import CertificateFolder
 from gateway.configuration import CONFIG, GatewayOptions, RoutingTable, render, render_config
 from gateway.request_logs import end_former_generations, open_request_log
 from gateway.runtime import MASTER_SOCKET
 from gateway.snapshot import Snapshot, configuration_arguments
+from gateway.tls import CERTIFICATES, EMPTY_FILES
 
 _STANDARD_OUTPUT = 1
 
@@ -53,6 +55,11 @@ def prepare_files(options: LaunchOptions) -> None:
     config = {CONFIG: render_config(options.gateway)}
     empty = render(RoutingTable(), options.gateway).files()
     missing = {name: text for name, text in empty.items() if snapshot.read(name) is None}
+    if options.gateway.tls_binds:
+        missing |= {name: text for name, text in EMPTY_FILES.items() if snapshot.read(name) is None}
+        config[CERTIFICATES] = CertificateFolder(options.run_folder, options.haproxy).usable(
+            snapshot.read(CERTIFICATES) or ""
+        )
     snapshot.write(missing | config, check=False)
 
 

@@ -18,6 +18,13 @@ class Refusal(msgspec.Struct, frozen=True):
 
 _RETRY_IN_A_SECOND = (("Retry-After", "1"),)
 REFUSALS: Mapping[str, Refusal] = {
+    "https_required": Refusal(
+        308,
+        "Permanent Redirect",
+        "This host is served over HTTPS. Use it from the first request on: a key that was sent"
+        " without it could be read on the way.",
+        (("Location", "https://%[var(txn.host)]@https_port@%[pathq]"),),
+    ),
     "request_malformed": Refusal(400, "Bad Request", "The request breaks the rules of HTTP."),
     "path_ambiguous": Refusal(
         400,

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.tls import CERTIFICATES
+
 MASTER_SOCKET = "master.sock"
 _SOCKET_PATH_MAX = 100
 _ANSWER_PART_BYTES = 1024**2
@@ -21,6 +23,9 @@ _CONNECT_PAUSE_SECONDS = 0.02
 _BATCH_BYTES_MAX = 200_000
 _HARMLESS = re.compile(
     r"New server registered\.|Server deleted\.|(IP|port) changed from .*|no need to change .*"
+    r"|New empty certificate store .*|Transaction (created|updated) for certificate .*"
+    r"|Committing \S+|Success!|Inserting certificate .*|Entry '.*' deleted in crtlist .*"
+    r"|Certificate '.*' deleted!"
 )
 
 
@@ -76,15 +81,27 @@ class Runtime:
         if not answer.startswith("Success=1"):
             raise ChangeRefused(f"reload: {answer[-2000:]}")
 
+    async def certificates(self, worker: int) -> tuple[set[str], dict[str, str]]:
+        """Return the certificate files a worker has loaded, and for those in use the hosts."""
+        stores = await self._ask([f"@!{worker} show ssl cert"])
+        loaded = {line.lstrip("*") for line in stores.splitlines() if line and line[0] != "#"}
+        entries = await self._ask([f"@!{worker} show ssl crt-list current/{CERTIFICATES}"])
+        rows = [line.partition(" ") for line in entries.splitlines() if line and line[0] != "#"]
+        return loaded, {file: hosts.strip() for file, _, hosts in rows}
+
+    async def read_map(self, worker: int, name: str) -> dict[str, str]:
+        """Return the entries of one of a worker's maps."""
+        answer = await self._ask([f"@!{worker} show map current/{name}"])
+        entries = (line.split(" ", 2) for line in answer.splitlines() if line)
+        return {entry[1]: entry[2] for entry in entries if len(entry) == 3}  # noqa: PLR2004 - address, key, value
+
     async def read(self, worker: int, maps: Sequence[str]) -> WorkerState:
         """Ask a worker for everything that the gateway can change in it."""
         config = await self._ask([f"@!{worker} get var proc.config"])
         found = re.search(r"<(\w+)>", config)
         state = WorkerState(config=found[1] if found else "", maps={}, servers={}, aside={})
         for name in maps:
-            answer = await self._ask([f"@!{worker} show map current/{name}"])
-            entries = (line.split(" ", 2) for line in answer.splitlines() if line)
-            state.maps[name] = {entry[1]: entry[2] for entry in entries if len(entry) == 3}  # noqa: PLR2004 - address, key, value
+            state.maps[name] = await self.read_map(worker, name)
         backends = await self._ask([f"@!{worker} show backend"])
         for line in backends.splitlines():
             if line and not line.startswith("#"):

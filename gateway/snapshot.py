@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from gateway.tls import CERTIFICATE_FOLDER
+
 CURRENT = "current"
 _KEPT_BEFORE_CURRENT = 1
 _CHECK_TIMEOUT_SECONDS = 60
@@ -71,7 +73,7 @@ class Snapshot:
 
     def _fill(self, folder: Path, new: Mapping[str, str]) -> None:
         for name, text in new.items():
-            with (folder / name).open("w", encoding="utf-8") as file:
+            with open(folder / name, "w", encoding="utf-8", opener=_private) as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -81,6 +83,7 @@ class Snapshot:
                 os.link(old, folder / old.name)
         # The names in the configuration begin with `current/`, also while it is being checked.
         (folder / CURRENT).symlink_to(".")
+        (folder / CERTIFICATE_FOLDER).symlink_to(f"../{CERTIFICATE_FOLDER}")
 
     def _point_at(self, folder: Path) -> None:
         pointer = self._run / "current.new"
@@ -98,6 +101,10 @@ class Snapshot:
         folders = sorted(self._run.glob("table-*"))
         for folder in folders[: -1 - _KEPT_BEFORE_CURRENT]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def check_configuration(haproxy: Path, folder: Path) -> None:

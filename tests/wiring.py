@@ -24,6 +24,7 @@ from domain.kernel.events import Event
 from domain.mail.values import LinkPurpose
 from domain.teams.events import InvitationCreated, MemberAdded
 from domain.teams.values import SCOPES_OF, Role
+from infrastructure.certificates.postgres import CERTIFICATES_SCHEMA, PostgresCertificateStore
 from infrastructure.event_store import ADDRESS_PURPOSE, Metadata, NewEvent
 from infrastructure.event_store.codec import JsonCodec
 from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA, PostgresEventStore
@@ -39,7 +40,13 @@ from tests.servers import APPLICATION_ROLE, PostgresServer
 from workers.projection_runner import ProjectionRunner
 from workers.relay import RELAY_SCHEMA
 
-SCHEMAS = (EVENT_STORE_SCHEMA, SEALING_SCHEMA, VIEWS_SCHEMA, RELAY_SCHEMA)
+SCHEMAS = (
+    EVENT_STORE_SCHEMA,
+    SEALING_SCHEMA,
+    VIEWS_SCHEMA,
+    RELAY_SCHEMA,
+    CERTIFICATES_SCHEMA,
+)
 SECRET = b"a secret that only tests have .."
 PASSWORD = "correct horse battery"
 
@@ -98,6 +105,7 @@ class Installation:
         self.codec = JsonCodec(EVENTS, UPCASTERS, self.vault)
         self.passwords = Argon2Passwords(memory_kib=64, passes=1, lanes=1, waiting_max=5000)
         self.links = HmacLinkTokens(SECRET)
+        self.certificates = PostgresCertificateStore(pool, secret=SECRET)
         self.bus = self.another_bus()
         self._stop = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []

@@ -74,7 +74,9 @@ def test_secrets_are_where_they_are_needed_and_nowhere_else() -> None:
     assert having("TALLYPORT_DATABASE_OWNER_URL") == {"migrate"}
     assert having("TALLYPORT_SIGNING_KEY") == {"api"}
     assert "haproxy" not in having("TALLYPORT_DATABASE_URL")
-    assert having("TALLYPORT_SECRET_KEY") == {"api", "views", "provisioner", "mailer"}
+    assert having("TALLYPORT_SECRET_KEY") == {
+        *("api", "gateway", "mailer", "provisioner", "scheduler", "views")
+    }
 
 
 def test_only_the_mailer_knows_the_mail_server() -> None:

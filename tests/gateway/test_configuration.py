@@ -93,7 +93,7 @@ def test_the_configuration_names_no_place_on_this_machine() -> None:
 
 
 def test_every_refusal_has_its_answer_and_no_quote_that_would_end_it() -> None:
-    config = render_config(GatewayOptions())
+    config = render_config(GatewayOptions(tls_binds=("127.0.0.1:8443",)))
     for code, refusal in REFUSALS.items():
         assert "'" not in refusal.detail + refusal.title
         assert f"-m str {code} }}\n" in config
