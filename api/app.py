@@ -25,6 +25,7 @@ from api import (
     usage,
 )
 from api.callers import Doorkeeper
+from api.deployments import domains as deployment_domains
 from api.deployments import logs as deployment_logs
 from api.deployments import metrics as deployment_metrics
 from api.deployments import routes as deployments
@@ -46,6 +47,7 @@ ROUTERS = (
     api_keys.router,
     leaks.router,
     deployments.router,
+    deployment_domains.router,
     deployment_logs.router,
     deployment_metrics.router,
     images.router,

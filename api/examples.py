@@ -47,6 +47,7 @@ EXAMPLES: Mapping[str, object] = {
     "appName": "shop",
     "image": "tallyport/echo",
     "port": 8080,
+    "domain": "api.example.com",
     "envVars": {"GREETING": "hello"},
     "replicas": 2,
     "cpu": "250m",

@@ -32,6 +32,7 @@ TAGS = {
     "Teams": "Who works together, and who may do what.",
     "API keys": "What programs sign in with, here and at the gateway.",
     "Deployments": "Images that run under a name.",
+    "Domains": "Names of your own for what is deployed.",
     "Analytics": "What was called and how it went.",
     "Usage and billing": "How much was served, and what it costs.",
     "Live events": "What happens, as it happens.",

@@ -93,6 +93,21 @@ WHAT_TO_DO: Mapping[str, str] = {
         "`allowedCidrs`."
     ),
     "already_member": "There is nothing to do. Change the role of the member instead.",
+    "checked_just_now": (
+        "Wait the seconds of `Retry-After`. The records are looked at by themselves as well, and "
+        "what was found stands at the domain."
+    ),
+    "domain_taken": (
+        "Remove the domain from the deployment of your team that has it, then add it here."
+    ),
+    "too_many_domains": (
+        "Remove a domain that is not needed any more, or ask those who run the platform to raise "
+        "`TALLYPORT_DOMAINS_MAX`."
+    ),
+    "reserved_domain": "Add a name of your own: this one is the platform's.",
+    "invalid_domain": (
+        "Send a host name alone: no scheme, no port, no path, no wildcard; at least two labels."
+    ),
     "app_name_taken": (
         "Take another name. Names are unique on the whole installation, since each is a host "
         "name; one is free again when its deployment is deleted."

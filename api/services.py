@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from commands.bus import Bus
+from domain.custom_domains.values import Target
 from infrastructure.containers import CatalogueImage
 from infrastructure.counters import Counters
 from infrastructure.event_store import RecordedEvent
@@ -89,6 +90,12 @@ class Options:
 
     gateway_url: str = "http://apps.localhost:8080"
     """A deployment's URL is this one with its app name put first."""
+    domain_target: Target = Target(apps_domain="apps.localhost")  # noqa: RUF009 - it is frozen
+    """Where the records of custom domains have to lead."""
+    platform_hosts: tuple[str, ...] = ("apps.localhost",)
+    """Our own names: nobody adds one of them, or one below, as a custom domain."""
+    domains_max: int = 20
+    """How many custom domains a deployment may have."""
     rate_auth: int = 10
     rate_deployments: int = 30
     rate_reads: int = 100

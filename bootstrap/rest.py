@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import uvicorn
 from prometheus_client import generate_latest
@@ -15,6 +16,7 @@ from api.services import Options, Services
 from bootstrap.core import Core
 from bootstrap.settings import Settings
 from bootstrap.sources import sources_of
+from domain.custom_domains.values import Target
 from gateway.refusals import problems
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
@@ -137,6 +139,11 @@ def _options(settings: Settings) -> Options:
     api, gateway = settings.api, settings.gateway
     return Options(
         gateway_url=gateway.public_url,
+        domain_target=Target(
+            apps_domain=gateway.apps_domain, addresses=settings.domains.gateway_addresses
+        ),
+        platform_hosts=_platform_hosts(settings),
+        domains_max=settings.domains.per_deployment_max,
         rate_auth=api.rate_auth,
         rate_deployments=api.rate_deployments,
         rate_reads=api.rate_reads,
@@ -161,6 +168,12 @@ def _options(settings: Settings) -> Options:
         guesses_per_network=settings.sessions.guesses_per_network,
         guesses_per_account=settings.sessions.guesses_per_account,
     )
+
+
+def _platform_hosts(settings: Settings) -> tuple[str, ...]:
+    urls = (settings.api.public_url, settings.gateway.public_url)
+    hosts = {urlsplit(url).hostname or "" for url in urls}
+    return tuple(sorted({settings.gateway.apps_domain, *hosts} - {""}))
 
 
 async def _serve_without_signals(server: uvicorn.Server) -> None:

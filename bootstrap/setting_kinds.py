@@ -7,6 +7,7 @@ that reads on from "...: ". It never repeats the text itself, because the text m
 
 import base64
 import binascii
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -155,6 +156,13 @@ def _hosts(text: str) -> tuple[str, ...]:
     return hosts
 
 
+def _addresses(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
+    except ValueError:
+        raise ValueError("each must be an IPv4 or IPv6 address") from None
+
+
 def _stream(text: str) -> str:
     if text in {"none", "embedded"}:
         return text
@@ -225,6 +233,7 @@ NAME = Kind("short name", _name)
 FOLDER = Kind("absolute path", _path)
 ORIGINS = Kind("origins, separated by commas", _origins)
 HOSTS = Kind("HOST or HOST:PORT, separated by commas", _hosts)
+ADDRESSES = Kind("IP addresses, separated by commas", _addresses)
 STREAM = Kind("none, embedded or HOST:PORT[,...]", _stream)
 PRICE = Kind("decimal number", _price)
 CURRENCY = Kind("currency code", _currency)

@@ -10,6 +10,7 @@ from pathlib import Path
 from bootstrap import setting_kinds as kinds
 from bootstrap.certificate_settings import Tls
 from bootstrap.container_settings import Containers, ReplicaUsage, Sources
+from bootstrap.domain_settings import Domains
 from bootstrap.setting_kinds import setting
 
 
@@ -393,6 +394,7 @@ class Settings:
     mail: Mail = Mail()
     containers: Containers = Containers()  # noqa: RUF009 - frozen as the others, only elsewhere
     sources: Sources = Sources()  # noqa: RUF009 - the same
+    domains: Domains = Domains()  # noqa: RUF009 - the same
     logs: Logs = Logs()
     usage: ReplicaUsage = ReplicaUsage()  # noqa: RUF009 - the same
     prices: Prices = Prices()

@@ -1,6 +1,6 @@
 """The table of contents: every command and the function that carries it out."""
 
-from commands import api_keys, deployments, identity, mail, metering, teams
+from commands import api_keys, custom_domains, deployments, identity, mail, metering, teams
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
@@ -8,6 +8,7 @@ HANDLERS: Handlers = {
     **api_keys.HANDLERS,
     **metering.HANDLERS,
     **deployments.HANDLERS,
+    **custom_domains.HANDLERS,
     **mail.HANDLERS,
     **teams.HANDLERS,
 }

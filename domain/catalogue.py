@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from domain.api_keys import events as api_keys
+from domain.custom_domains import events as custom_domains
 from domain.deployments import events as deployments
 from domain.identity import events as identity
 from domain.kernel import events as kernel
@@ -83,6 +84,14 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "deployments.DeploymentFailed@1": deployments.DeploymentFailed,
     "deployments.DeploymentStopped@1": deployments.DeploymentStopped,
     "deployments.DeploymentDeleted@1": deployments.DeploymentDeleted,
+    "custom_domains.DomainAdded@1": custom_domains.DomainAdded,
+    "custom_domains.DomainCheckRequested@1": custom_domains.DomainCheckRequested,
+    "custom_domains.DomainVerified@1": custom_domains.DomainVerified,
+    "custom_domains.DomainCheckPassed@1": custom_domains.DomainCheckPassed,
+    "custom_domains.DomainCheckFailed@1": custom_domains.DomainCheckFailed,
+    "custom_domains.DomainFailed@1": custom_domains.DomainFailed,
+    "custom_domains.DomainTransferred@1": custom_domains.DomainTransferred,
+    "custom_domains.DomainRemoved@1": custom_domains.DomainRemoved,
     "mail.MailRequested@1": mail.MailRequested,
     "mail.MailSent@1": mail.MailSent,
     "mail.MailFailed@1": mail.MailFailed,

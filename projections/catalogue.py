@@ -4,10 +4,11 @@ from typing import Any
 
 from projections.api_keys import API_KEYS, KEY_CALLS, KEY_USAGE
 from projections.audit import AUDIT
+from projections.custom_domains import CUSTOM_DOMAINS
 from projections.departures import DEPARTURES
 from projections.deployments import DEPLOYMENTS
 from projections.erasures import ERASURES
-from projections.gateway import KEYS, ROUTES
+from projections.gateway import HOSTS, KEYS, ROUTES
 from projections.identity import SESSIONS, USERS
 from projections.mail import MAILS
 from projections.passkeys import PASSKEYS
@@ -32,7 +33,9 @@ VIEWS: tuple[View[Any], ...] = (
     KEY_CALLS,
     DEPLOYMENTS,
     REVISIONS,
+    CUSTOM_DOMAINS,
     ROUTES,
+    HOSTS,
     KEYS,
     REQUEST_TOTALS,
     MAILS,

@@ -1,15 +1,17 @@
 """What the gateway has to know: who may call what, and where the replicas are.
 
-The gateway's agent reads these two tables and keeps HAProxy equal to them. A revoked key and a
-deleted deployment are simply not there.
+The gateway's agent reads these three tables and keeps HAProxy equal to them. A revoked key, a
+deleted deployment and a domain that is not verified are simply not there.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
 from domain.api_keys.values import fields_after
+from domain.custom_domains.events import DomainFailed, DomainRemoved, DomainVerified
 from domain.deployments.events import (
     DeploymentDeleted,
     DeploymentDeletionRequested,
@@ -28,7 +30,7 @@ from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
 from projections.api_keys import key_changes
 from projections.deployments import deployment_changes
-from projections.view import View
+from projections.view import Change, View
 
 
 class ReplicaAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,14 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     app_name: str
     visibility: Visibility
     replicas: tuple[ReplicaAddress, ...] = ()
+
+
+class HostRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified domain: another name of a deployment."""
+
+    name: str
+    domain_id: str
+    deployment_id: str
 
 
 class GatewayKeyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +111,32 @@ ROUTES = View(
     key=("deployment_id",),
     changes=deployment_changes,
     fold=_fold_route,
+)
+
+
+def _host_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
+    if isinstance(event, DomainVerified | DomainFailed | DomainRemoved):
+        return [((event.name,), event)]
+    return []
+
+
+def _fold_host(row: HostRow | None, event: Event, recorded: RecordedEvent) -> HostRow | None:
+    if isinstance(event, DomainVerified):
+        return HostRow(
+            name=event.name, domain_id=recorded.stream_id, deployment_id=event.deployment_id
+        )
+    # A name that went over to another domain stays, whichever of the two facts comes first.
+    return None if row is None or row.domain_id == recorded.stream_id else row
+
+
+HOSTS = View(
+    name="gateway_hosts",
+    version=1,
+    topic=Topic.EVENTS,
+    row=HostRow,
+    key=("name",),
+    changes=_host_changes,
+    fold=_fold_host,
 )
 
 

@@ -134,6 +134,12 @@ class Visitor:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
+    async def add_domain(self, deployment_id: str, domain: str = "www.example.com") -> Body:
+        answer = await self.post(f"/v1/deployments/{deployment_id}/domains", {"domain": domain})
+        assert answer.status_code == 201, answer.text
+        added: Body = answer.json()
+        return added
+
     async def add_passkey(self) -> str:
         """Let a new security key sign one in; return the passkey's id."""
         origin = self.api.services.options.public_url

@@ -369,6 +369,34 @@ TABLE = [
     Row(method="POST", path="/v1/deployments/{deployment_id}/stop", scope="deployments:write"),
     Row(method="POST", path="/v1/deployments/{deployment_id}/start", scope="deployments:write"),
     Row(method="DELETE", path="/v1/deployments/{deployment_id}", scope="deployments:write"),
+    Row(
+        method="POST",
+        path="/v1/deployments/{deployment_id}/domains",
+        scope="deployments:write",
+        body={"domain": "www.example.com"},
+        wrong={"domain": "https://www.example.com/"},
+    ),
+    Row(
+        method="GET",
+        path="/v1/deployments/{deployment_id}/domains",
+        scope="deployments:read",
+        query=True,
+    ),
+    Row(
+        method="GET",
+        path="/v1/deployments/{deployment_id}/domains/{domain_id}",
+        scope="deployments:read",
+    ),
+    Row(
+        method="POST",
+        path="/v1/deployments/{deployment_id}/domains/{domain_id}/verify",
+        scope="deployments:write",
+    ),
+    Row(
+        method="DELETE",
+        path="/v1/deployments/{deployment_id}/domains/{domain_id}",
+        scope="deployments:write",
+    ),
     Row(method="GET", path="/v1/images"),
     Row(method="POST", path="/v1/sources", scope="deployments:write", query=True, archive=True),
     Row(method="POST", path="/v1/events/ticket", person=True),
@@ -399,7 +427,7 @@ WRONG_BODIES: list[tuple[bytes, str, int]] = [
 ]
 
 
-async def url_of(row: Row, visitor: Visitor) -> str:
+async def url_of(row: Row, visitor: Visitor) -> str:  # noqa: C901  an id after the other
     """Return the route's path with the ids of something that the visitor has."""
     path = row.path
     if "{key_id}" in path:
@@ -409,6 +437,9 @@ async def url_of(row: Row, visitor: Visitor) -> str:
     if "{deployment_id}" in path or "{resource}" in path:
         deployment_id = await visitor.deploy(f"app-{secrets.token_hex(5)}")
         path = path.replace("{deployment_id}", deployment_id).replace("{resource}", deployment_id)
+    if "{domain_id}" in path:
+        added = await visitor.add_domain(path.split("/")[3], f"{secrets.token_hex(5)}.example.com")
+        path = path.replace("{domain_id}", added["id"])
     if "{team_id}" in path:
         team_id = visitor.team_id or await visitor.found_team(f"Team {secrets.token_hex(5)}")
         path = path.replace("{team_id}", team_id)

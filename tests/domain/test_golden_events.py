@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.api_keys.api_key import API_KEY
 from domain.catalogue import EVENTS, UPCASTERS
+from domain.custom_domains.custom_domain import CUSTOM_DOMAIN
 from domain.deployments.deployment import DEPLOYMENT
 from domain.identity.platform import PLATFORM
 from domain.identity.second_factors import SECOND_FACTORS
@@ -38,6 +39,7 @@ AGGREGATES: tuple[Aggregate, ...] = (
     SECOND_FACTORS,
     PLATFORM,
     API_KEY,
+    CUSTOM_DOMAIN,
     DEPLOYMENT,
     MAIL,
     TEAM,

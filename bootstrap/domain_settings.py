@@ -1,0 +1,26 @@
+"""The settings about custom domains."""
+
+from dataclasses import dataclass
+
+from bootstrap import setting_kinds as kinds
+from bootstrap.setting_kinds import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domains:
+    """Custom domains of deployed APIs."""
+
+    per_deployment_max: int = setting(
+        "TALLYPORT_DOMAINS_MAX",
+        kinds.number(0, 10_000),
+        "20",
+        "Domains that one deployment may have.",
+    )
+    gateway_addresses: tuple[str, ...] = setting(
+        "TALLYPORT_GATEWAY_ADDRESSES",
+        kinds.ADDRESSES,
+        "",
+        "The gateway's public addresses (IPv4 and IPv6), for domains that cannot have a CNAME;"
+        " empty: each domain needs one.",
+        otherwise=(),
+    )
