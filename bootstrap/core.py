@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +25,15 @@ from infrastructure.event_store.codec import JsonCodec
 from infrastructure.event_store.postgres import PostgresEventStore
 from infrastructure.link_tokens.hmac import HmacLinkTokens
 from infrastructure.passwords.argon2 import Argon2Passwords
+from infrastructure.passwords.argon2_processes import HashingProcesses
 from infrastructure.sealing.postgres import PostgresVault
 from infrastructure.stream import Stream
 from infrastructure.stream.store import StoreStream
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
+
+HASHES_AT_ONCE_MAX = 4
+"""Unless a setting says otherwise; each takes 64 MiB."""
 
 log = structlog.get_logger()
 
@@ -77,6 +82,8 @@ class Core:
                 memory_kib=sessions.argon2_memory_kib,
                 passes=sessions.argon2_time_cost,
                 lanes=sessions.argon2_parallelism,
+                processes=HashingProcesses(sessions.argon2_processes or _spare_processors()),
+                waiting_max=sessions.argon2_waiting_max,
             ),
             links=self.links(),
             handlers=HANDLERS,
@@ -118,6 +125,11 @@ async def open_core(settings: Settings, *, connections_max: int = 10) -> AsyncIt
     finally:
         await store.close()
         await pool.close()
+
+
+def _spare_processors() -> int:
+    """Return how many passwords to hash at once: one processor is always left to other work."""
+    return max(1, min((os.cpu_count() or 1) - 1, HASHES_AT_ONCE_MAX))
 
 
 async def run_alone(

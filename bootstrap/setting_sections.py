@@ -286,8 +286,21 @@ class Sessions:
     argon2_parallelism: int = setting(
         "TALLYPORT_ARGON2_PARALLELISM",
         kinds.number(1, 64),
-        "4",
-        "Lanes computed side by side.",
+        "1",
+        "Lanes computed side by side; each takes a processor while a password is hashed.",
+    )
+    argon2_processes: int | None = setting(
+        "TALLYPORT_ARGON2_PROCESSES",
+        kinds.number(1, 64),
+        "",
+        "Passwords hashed at the same time, by processes of the lowest priority.",
+        shown_default="one less than processors, 1 to 4",
+    )
+    argon2_waiting_max: int = setting(
+        "TALLYPORT_ARGON2_WAITING_MAX",
+        kinds.number(1, 10_000),
+        "50",
+        "Passwords that wait to be hashed; who comes then is told to come back.",
     )
 
 

@@ -1,6 +1,7 @@
 """An installation without processes: the log, the bus and the projection runners in one loop."""
 
 import asyncio
+import atexit
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from infrastructure.event_store.codec import JsonCodec
 from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA, PostgresEventStore
 from infrastructure.link_tokens.hmac import HmacLinkTokens
 from infrastructure.passwords.argon2 import Argon2Passwords
+from infrastructure.passwords.argon2_processes import HashingProcesses
 from infrastructure.sealing import opened, subjects_in
 from infrastructure.sealing.postgres import SEALING_SCHEMA, PostgresVault
 from infrastructure.stream.store import StoreStream
@@ -49,6 +51,9 @@ SCHEMAS = (
 )
 SECRET = b"a secret that only tests have .."
 PASSWORD = "correct horse battery"
+HASHING = HashingProcesses(2, patience_seconds=0)
+"""Shared by all tests, as starting processes would take longer than most of them."""
+atexit.register(HASHING.close)
 
 
 class Clock:
@@ -103,7 +108,9 @@ class Installation:
         self.store: PostgresEventStore = store
         self.vault = PostgresVault(pool, secret=SECRET)
         self.codec = JsonCodec(EVENTS, UPCASTERS, self.vault)
-        self.passwords = Argon2Passwords(memory_kib=64, passes=1, lanes=1, waiting_max=5000)
+        self.passwords = Argon2Passwords(
+            memory_kib=64, passes=1, lanes=1, processes=HASHING, waiting_max=5000
+        )
         self.links = HmacLinkTokens(SECRET)
         self.certificates = PostgresCertificateStore(pool, secret=SECRET)
         self.bus = self.another_bus()

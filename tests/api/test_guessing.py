@@ -10,7 +10,7 @@ from api.errors import problem_of
 from infrastructure.passwords.argon2 import Argon2Passwords, Busy
 from tests.api.conftest import Api
 from tests.api.test_routes import is_problem
-from tests.wiring import PASSWORD
+from tests.wiring import HASHING, PASSWORD
 
 EMAIL = "anna@example.com"
 TELLING = {"x-request-id", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit"}
@@ -21,7 +21,7 @@ class Counting(Argon2Passwords):
     """The real thing, which also tells how often it was at work, and how often at once."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(memory_kib=64, passes=1, lanes=1, **options)
+        super().__init__(memory_kib=64, passes=1, lanes=1, processes=HASHING, **options)
         self.hashed = 0
         self.at_once = 0
         self.at_once_max = 0

@@ -26,7 +26,7 @@ from domain.identity.values import InvalidUsername
 from domain.kernel.errors import NotFound
 from infrastructure.link_tokens.hmac import HmacLinkTokens
 from infrastructure.passwords.argon2 import Argon2Passwords
-from tests.wiring import PASSWORD, SECRET, Installation, Person
+from tests.wiring import HASHING, PASSWORD, SECRET, Installation, Person
 
 NO_ONE = Context(actor=NOBODY)
 
@@ -303,7 +303,7 @@ async def test_a_password_is_hashed_anew_when_hashes_are_made_stronger(
     installation: Installation,
 ) -> None:
     anna = await installation.register("anna")
-    stronger = Argon2Passwords(memory_kib=128, passes=1, lanes=1)
+    stronger = Argon2Passwords(memory_kib=128, passes=1, lanes=1, processes=HASHING)
     installation.passwords, weaker = stronger, installation.passwords
     bus = installation.another_bus()
     await sign_in(bus)

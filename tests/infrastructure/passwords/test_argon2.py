@@ -10,13 +10,17 @@ from argon2 import Type, extract_parameters
 from bootstrap.settings import Settings
 from domain.kernel.errors import LimitReached
 from infrastructure.passwords.argon2 import Argon2Passwords
+from infrastructure.passwords.argon2_processes import HashingProcesses
+from tests.wiring import HASHING
 
 
 @pytest.fixture
 def passwords() -> Iterator[Argon2Passwords]:
-    made = Argon2Passwords(memory_kib=64, passes=1, lanes=1, parallel=1, waiting_max=3)
+    processes = HashingProcesses(1, patience_seconds=0)
+    made = Argon2Passwords(memory_kib=64, passes=1, lanes=1, processes=processes, waiting_max=3)
     yield made
     made.close()
+    processes.close()
 
 
 async def test_the_right_password_is_accepted_and_no_other(passwords: Argon2Passwords) -> None:
@@ -65,6 +69,18 @@ async def test_a_flood_is_told_to_come_back_and_the_rest_is_served(
     refused = [outcome for outcome in outcomes if isinstance(outcome, LimitReached)]
     assert (len(served), len(refused)) == (4, 16)
     assert await passwords.verify("correct horse", served[0])
+    assert {outcome.details["retry_after_seconds"] for outcome in refused} == {1}
+
+
+async def test_who_is_told_to_come_back_is_told_when_the_queue_will_be_gone() -> None:
+    made = Argon2Passwords(memory_kib=64, passes=1, lanes=1, processes=HASHING, waiting_max=198)
+    with contextlib.ExitStack() as crowd:
+        for _ in range(200):
+            crowd.enter_context(made.place())
+        with pytest.raises(LimitReached) as refused, made.place():
+            pass
+    made.close()
+    assert refused.value.details["retry_after_seconds"] == 20
 
 
 async def test_what_is_kept_is_no_weaker_than_recommended() -> None:
@@ -73,6 +89,7 @@ async def test_what_is_kept_is_no_weaker_than_recommended() -> None:
         memory_kib=settings.argon2_memory_kib,
         passes=settings.argon2_time_cost,
         lanes=settings.argon2_parallelism,
+        processes=HASHING,
     )
     kept = extract_parameters(await made.hash("correct horse"))
     made.close()
@@ -83,8 +100,8 @@ async def test_what_is_kept_is_no_weaker_than_recommended() -> None:
     assert any(kept.memory_cost >= memory and kept.time_cost >= passes for memory, passes in floors)
 
 
-async def test_by_default_two_hash_fifty_wait_and_the_next_is_told_to_come_back() -> None:
-    made = Argon2Passwords(memory_kib=64, passes=1, lanes=1)
+async def test_by_default_fifty_wait_for_a_process_and_the_next_is_told_to_come_back() -> None:
+    made = Argon2Passwords(memory_kib=64, passes=1, lanes=1, processes=HASHING)
     outcomes = await asyncio.gather(
         *(made.verify("correct horse", None) for _ in range(60)), return_exceptions=True
     )
@@ -95,7 +112,7 @@ async def test_by_default_two_hash_fifty_wait_and_the_next_is_told_to_come_back(
 
 async def test_a_hash_made_with_other_parameters_is_outdated(passwords: Argon2Passwords) -> None:
     kept = await passwords.hash("correct horse")
-    stronger = Argon2Passwords(memory_kib=128, passes=1, lanes=1)
+    stronger = Argon2Passwords(memory_kib=128, passes=1, lanes=1, processes=HASHING)
     assert not passwords.is_outdated(kept)
     assert stronger.is_outdated(kept)
     assert await stronger.verify("correct horse", kept)
