@@ -102,7 +102,10 @@ class _HashingProcess:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._closed:
             raise NobodyAnswers
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            _end(self._process)
+            self._process = None
+        if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(WORKER)],
                 stdin=subprocess.PIPE,
@@ -129,6 +132,7 @@ def _ask(process: subprocess.Popen[bytes], line: bytes) -> str | bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it for sure, and close its pipes; harmless to repeat."""
     process.kill()
     process.wait(END_SECONDS_MAX)
     for pipe in (process.stdin, process.stdout):
