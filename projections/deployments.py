@@ -54,6 +54,8 @@ class ReplicaRow(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None = None
     port: int | None = None
     restarts: int = 0
+    reason: str | None = None
+    """Why it is unhealthy, or why it failed."""
 
 
 class DeploymentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +84,7 @@ class DeploymentRow(msgspec.Struct, frozen=True, kw_only=True):
     image_digest: str | None = None
     running: tuple[ReplicaRow, ...] = ()
     restarts: int = 0
-    """How often a replica ended without being asked to."""
+    """How often a replica was started again because it had ended or stopped being healthy."""
     last_health_change: datetime | None = None
 
 
@@ -145,7 +147,13 @@ def fold_deployment(
         replicas=event.replicas if isinstance(event, DeploymentScaled) else row.replicas,
         failure=event.reason if isinstance(event, DeploymentFailed) else None,
         deployed_at=row.deployed_at or (at if status is Status.RUNNING else None),
+        running=row.running if status is Status.FAILED else _without_failed(row),
     )
+
+
+def _without_failed(row: DeploymentRow) -> tuple[ReplicaRow, ...]:
+    """Return the replicas there are: why some failed is no longer of interest."""
+    return tuple(each for each in row.running if each.phase is not ReplicaPhase.FAILED)
 
 
 def _revise(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
@@ -171,7 +179,8 @@ def _revise(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
 
 
 def _begun(row: DeploymentRow, revision: int) -> DeploymentRow:
-    return _standing(msgspec.structs.replace(row, revision=revision), Status.UPDATING)
+    row = msgspec.structs.replace(row, revision=revision, running=_without_failed(row))
+    return _standing(row, Status.UPDATING)
 
 
 def _standing(row: DeploymentRow, status: Status) -> DeploymentRow:
@@ -217,6 +226,9 @@ def _replica(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
     change = msgspec.structs.replace
     match event:
         case ReplicaStarted():
+            before = running.get(event.replica_id)
+            if event.restarts:
+                restarts += max(1, event.restarts - before.restarts) if before else 1
             running[event.replica_id] = ReplicaRow(
                 id=event.replica_id,
                 phase=ReplicaPhase.STARTING,
@@ -231,10 +243,14 @@ def _replica(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
                 ready_at=at,
                 address=event.address,
                 port=event.port,
+                reason=None,
             )
         case ReplicaBecameUnhealthy() if event.replica_id in running:
             running[event.replica_id] = change(
-                running[event.replica_id], phase=ReplicaPhase.UNHEALTHY, ready_at=None
+                running[event.replica_id],
+                phase=ReplicaPhase.UNHEALTHY,
+                ready_at=None,
+                reason=event.reason,
             )
         case ReplicaDraining() if event.replica_id in running:
             running[event.replica_id] = change(
@@ -242,14 +258,16 @@ def _replica(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
             )
         case ReplicaStopped():
             gone = running.pop(event.replica_id, None)
-            if gone is not None and gone.phase is not ReplicaPhase.DRAINING:
-                restarts += int(row.status is Status.RUNNING)
+            if event.reason and gone is not None and gone.phase is not ReplicaPhase.DRAINING:
+                running[gone.id] = change(
+                    gone, phase=ReplicaPhase.FAILED, ready_at=None, reason=event.reason
+                )
     return change(row, running=tuple(running.values()), restarts=restarts, last_health_change=at)
 
 
 DEPLOYMENTS = View(
     name="deployments",
-    version=3,
+    version=4,
     topic=Topic.EVENTS,
     row=DeploymentRow,
     key=("id",),

@@ -23,16 +23,15 @@ from api.deployments.shapes import (
     Revisions,
     RollBack,
     Scale,
-    StatusOut,
     Summaries,
     Transfer,
     Update,
     deployment_of,
     revision_of,
-    status_of,
     summary_of,
     url_of,
 )
+from api.deployments.status import StatusOut, status_of
 from api.errors import InvalidValue
 from api.guard import GuardedRoute
 from api.lists import PageQuery, pagination_of, window_of

@@ -1,9 +1,9 @@
 """What is said about deployments, in and out."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from api.lists import Pagination, TeamPageQuery
 from api.schemas import Input, Integer, Output, Text, identifier
@@ -43,9 +43,9 @@ def _memory(text: str) -> str:
     return text
 
 
-def _path(text: str) -> str:
+def _path(text: str | None) -> str | None:
     try:
-        return values.health_path(text)
+        return None if text is None else values.health_path(text)
     except RuleViolated as error:
         raise ValueError(error.message) from error
 
@@ -66,21 +66,47 @@ class ResourcesIn(Input):
 class HealthCheckIn(Input):
     """How to tell that a replica can take requests."""
 
-    path: Annotated[str, AfterValidator(_path)]
+    type: values.HealthKind | None = None
+    """http: a GET is answered with 2xx. tcp: the port opens. command: a program in the replica ends
+    with 0. image: so does the program that the image names (HEALTHCHECK). Without it: what the
+    other fields are for, else tcp."""
+    path: Annotated[str | None, Field(max_length=512), AfterValidator(_path)] = None
+    """For http."""
+    command: Annotated[tuple[str, ...] | None, Field(max_length=values.ARGUMENTS_MAX)] = None
+    """For command: the program and its arguments. No shell reads them."""
     initial_delay_seconds: Annotated[Integer, Field(ge=0, le=3600)] = 0
     period_seconds: Annotated[Integer, Field(ge=1, le=3600)] = 5
     timeout_seconds: Annotated[Integer, Field(ge=1, le=300)] = 2
     failure_threshold: Annotated[Integer, Field(ge=1, le=100)] = 3
+    """So many failures in a row make a replica unhealthy: it gets no requests."""
+    success_threshold: Annotated[Integer, Field(ge=1, le=100)] = 1
+    """So many successes in a row make it ready."""
+
+    @model_validator(mode="after")
+    def _can_be_carried_out(self) -> Self:
+        try:
+            values.health_check(self.value())
+        except RuleViolated as error:
+            raise ValueError(error.message) from error
+        return self
 
     def value(self) -> values.HealthCheck:
         """Return what the domain calls it."""
         return values.HealthCheck(
-            path=self.path,
+            kind=self.type or self._kind_meant(),
+            path=self.path or "",
+            command=self.command or (),
             initial_delay_seconds=self.initial_delay_seconds,
             period_seconds=self.period_seconds,
             timeout_seconds=self.timeout_seconds,
             failure_threshold=self.failure_threshold,
+            success_threshold=self.success_threshold,
         )
+
+    def _kind_meant(self) -> values.HealthKind:
+        if self.path is not None:
+            return "http"
+        return "command" if self.command is not None else "tcp"
 
 
 class RegistryAuthIn(Input):
@@ -188,11 +214,14 @@ class ResourcesOut(Output):
 class HealthCheckOut(Output):
     """How it is told that a replica can take requests."""
 
-    path: str
+    type: values.HealthKind
+    path: str | None
+    command: tuple[str, ...] | None
     initial_delay_seconds: int
     period_seconds: int
     timeout_seconds: int
     failure_threshold: int
+    success_threshold: int
 
 
 class DeploymentOut(Output):
@@ -264,39 +293,6 @@ class Revisions(Output):
     pagination: Pagination
 
 
-class Replicas(Output):
-    """How many there are."""
-
-    desired: int
-    ready: int
-    available: int
-
-
-class ReplicaOut(Output):
-    """One replica."""
-
-    id: str
-    revision: int
-    phase: str
-    started_at: datetime | None
-    ready_at: datetime | None
-    restarts: int
-
-
-class StatusOut(Output):
-    """How a deployment is, as seen from its containers."""
-
-    id: str
-    status: str
-    health: Literal["healthy", "degraded", "unhealthy", "starting", "stopped"]
-    failure: str | None
-    replicas: Replicas
-    instances: list[ReplicaOut]
-    last_health_check: datetime | None
-    uptime: str
-    restart_count: int
-
-
 def url_of(gateway_url: str, app_name: str) -> str:
     """Return where a deployment can be called."""
     scheme, _, rest = gateway_url.partition("://")
@@ -356,15 +352,7 @@ def deployment_of(row: DeploymentRow, gateway_url: str) -> DeploymentOut:
             cpu=values.cpu_text(row.resources.cpu_millis),
             memory=values.memory_text(row.resources.memory_bytes),
         ),
-        health_check=HealthCheckOut(
-            path=check.path,
-            initial_delay_seconds=check.initial_delay_seconds,
-            period_seconds=check.period_seconds,
-            timeout_seconds=check.timeout_seconds,
-            failure_threshold=check.failure_threshold,
-        )
-        if check is not None
-        else None,
+        health_check=_health_check_of(check) if check is not None else None,
         visibility=row.visibility,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -372,57 +360,14 @@ def deployment_of(row: DeploymentRow, gateway_url: str) -> DeploymentOut:
     )
 
 
-def status_of(row: DeploymentRow, *, now: datetime) -> StatusOut:
-    """Return how a deployment is."""
-    ready = [replica for replica in row.running if replica.phase is values.ReplicaPhase.READY]
-    wound_down = {values.Status.STOPPING, values.Status.STOPPED, values.Status.DELETING}
-    since = min((replica.ready_at for replica in ready if replica.ready_at), default=None)
-    return StatusOut(
-        id=row.id,
-        status=row.status,
-        health=_health(row, len(ready)),
-        failure=row.failure,
-        replicas=Replicas(
-            desired=0 if row.status in wound_down else row.replicas,
-            ready=len(ready),
-            available=len(ready),
-        ),
-        instances=[
-            ReplicaOut(
-                id=replica.id,
-                revision=replica.revision,
-                phase=replica.phase,
-                started_at=replica.started_at,
-                ready_at=replica.ready_at,
-                restarts=replica.restarts,
-            )
-            for replica in row.running
-        ],
-        last_health_check=row.last_health_change,
-        uptime=duration_text(int((now - since).total_seconds()) if since else 0),
-        restart_count=row.restarts + sum(replica.restarts for replica in row.running),
+def _health_check_of(check: values.HealthCheck) -> HealthCheckOut:
+    return HealthCheckOut(
+        type=check.kind,
+        path=check.path or None,
+        command=check.command or None,
+        initial_delay_seconds=check.initial_delay_seconds,
+        period_seconds=check.period_seconds,
+        timeout_seconds=check.timeout_seconds,
+        failure_threshold=check.failure_threshold,
+        success_threshold=check.success_threshold,
     )
-
-
-def _health(
-    row: DeploymentRow, ready: int
-) -> Literal["healthy", "degraded", "unhealthy", "starting", "stopped"]:
-    if row.status in {values.Status.STOPPED, values.Status.STOPPING, values.Status.DELETING}:
-        return "stopped"
-    if row.status is values.Status.FAILED:
-        return "unhealthy"
-    if ready >= row.replicas:
-        return "healthy"
-    if ready:
-        return "degraded"
-    return "starting" if row.deployed_at is None else "unhealthy"
-
-
-def duration_text(seconds: int) -> str:
-    """Return a length of time as people write it: `2h 30m 45s`."""
-    minutes, seconds = divmod(max(0, seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(hours, "h"), (minutes, "m"), (seconds, "s")]
-    while len(parts) > 1 and parts[0][0] == 0:
-        parts.pop(0)
-    return " ".join(f"{number}{unit}" for number, unit in parts)

@@ -18,6 +18,7 @@ from domain.deployments.events import (
     DeploymentStopRequested,
     DeploymentTransferred,
     DeploymentUpdated,
+    ReplicaStarted,
     ReplicaStopped,
     RevisionBecameLive,
     RevisionFailed,
@@ -75,6 +76,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """The revisions that were live once, in the order in which they became it."""
     status: Status = Status.PENDING
     replicas: dict[str, Replica] = {}
+    restarts: dict[str, int] = {}
+    """How often each replica of this revision was started again, where it was."""
     failure: str | None = None
 
     @property
@@ -249,7 +252,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         events: list[Event] = []
         seen = {report.replica_id for report in reports}
         for report in reports:
-            events += replica_change(self.replicas.get(report.replica_id), report)
+            events += replica_change(
+                self.replicas.get(report.replica_id),
+                report,
+                restarts=self.restarts.get(report.replica_id, 0),
+            )
         events += [
             ReplicaStopped(replica_id=replica_id)
             for replica_id in self.replicas
@@ -368,6 +375,7 @@ def _begin(state: Deployment, revision: int, blueprint: Blueprint) -> Deployment
         revision=revision,
         blueprint=blueprint,
         blueprints={number: kept[number] for number in {*newest, revision}},
+        restarts={},
     )
     return _status(state, Status.UPDATING)
 
@@ -411,7 +419,12 @@ def _evolve_wish(state: Deployment, event: Event) -> Deployment | None:
 
 def _evolve_replicas(state: Deployment, event: Event) -> Deployment | None:
     replicas = evolve_replicas(state.replicas, event)
-    return None if replicas is None else msgspec.structs.replace(state, replicas=replicas)
+    if replicas is None:
+        return None
+    if isinstance(event, ReplicaStarted) and event.restarts:
+        restarts = {**state.restarts, event.replica_id: event.restarts}
+        state = msgspec.structs.replace(state, restarts=restarts)
+    return msgspec.structs.replace(state, replicas=replicas)
 
 
 DEPLOYMENT = Aggregate(name="deployment", state=Deployment, evolve=evolve, snapshot_every=200)

@@ -24,10 +24,15 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     port: int | None = None
 
 
-def replica_change(known: Replica | None, report: ReplicaReport) -> list[Event]:
-    """Return what is new about one replica."""
+def replica_change(
+    known: Replica | None, report: ReplicaReport, *, restarts: int = 0
+) -> list[Event]:
+    """Return what is new about one replica, whose start after so many restarts is known.
+
+    One that ends before anybody saw it run is no news, unless it was started again for that.
+    """
     gone = report.phase in {ReplicaPhase.STOPPED, ReplicaPhase.FAILED}
-    if known is None and gone:
+    if known is None and gone and report.restarts <= restarts:
         return []
     events: list[Event] = []
     if known is None:

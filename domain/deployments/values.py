@@ -49,14 +49,22 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 256 * 1024**2
 
 
-class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
+HealthKind = Literal["http", "tcp", "command", "image"]
+
+
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How to tell that a replica can take requests."""
 
-    path: str
+    kind: HealthKind = "http"
+    """A GET that is answered with 2xx, a connection to the port, a command in the replica that ends
+    with 0, or the command that the image itself names for this (HEALTHCHECK)."""
+    path: str = ""
+    command: tuple[str, ...] = ()
     initial_delay_seconds: int = 0
     period_seconds: int = 5
     timeout_seconds: int = 2
     failure_threshold: int = 3
+    success_threshold: int = 1
 
 
 class RegistryAuth(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +130,10 @@ class InvalidEnvironment(RuleViolated):
 
 class InvalidHealthPath(RuleViolated):
     """A health path begins with one slash and has only path characters."""
+
+
+class InvalidHealthCheck(RuleViolated):
+    """This health check cannot be carried out."""
 
 
 _APP_NAME = re.compile(r"[a-z](?:-?[a-z0-9]){2,39}")
@@ -271,3 +283,36 @@ def health_path(text: str) -> str:
     if _HEALTH_PATH.fullmatch(text) is None or "@" in text.split("?", 1)[0]:
         raise InvalidHealthPath
     return text
+
+
+ARGUMENTS_MAX = 64
+ARGUMENT_BYTES_MAX = 4096
+COMMAND_BYTES_MAX = 16 * 1024
+
+
+def health_check(check: HealthCheck) -> HealthCheck:
+    """Return the check; raises `InvalidHealthCheck` or `InvalidHealthPath`."""
+    if check.path and check.kind != "http":
+        raise InvalidHealthCheck("Only a health check of type http has a path.")
+    if check.command and check.kind != "command":
+        raise InvalidHealthCheck("Only a health check of type command has a command.")
+    if check.kind == "http":
+        health_path(check.path)
+    if check.kind == "command":
+        _must_be_a_command(check.command)
+    return check
+
+
+def _must_be_a_command(command: tuple[str, ...]) -> None:
+    """Refuse what no program can be started with. No shell reads it, so nothing else is special."""
+    if not command or not command[0]:
+        raise InvalidHealthCheck("A health check of type command needs a program to run.")
+    sizes = [len(argument.encode("utf-8", "replace")) for argument in command]
+    if (
+        len(command) > ARGUMENTS_MAX
+        or max(sizes) > ARGUMENT_BYTES_MAX
+        or sum(sizes) > COMMAND_BYTES_MAX
+    ):
+        raise InvalidHealthCheck("The command is too long.")
+    if any(_NO_TEXT.search(argument) for argument in command):
+        raise InvalidHealthCheck("The command has a NUL character.")

@@ -78,6 +78,8 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Opened secrets are in here: never log a spec."""
     resources: Resources = Resources()
     registry_auth: RegistryAuth | None = None
+    own_check: bool = False
+    """Whether its health is told by the command that its image names for this."""
     restarts: int = 0
     """How often this replica was started before."""
     crashes: int = 0
@@ -129,6 +131,8 @@ class ActualReplica(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     out_of_memory: bool = False
     image_digest: str | None = None
+    own_check: tuple[str, ...] = ()
+    """The command that its image names to tell its health, where that was asked for."""
 
 
 class LogPosition(msgspec.Struct, frozen=True):
@@ -197,6 +201,15 @@ class ContainerDriver(Protocol):
         """Remove every trace of the replica, running or not."""
         ...
 
+    async def check(
+        self, replica: ActualReplica, command: Sequence[str], *, timeout_seconds: float
+    ) -> str | None:
+        """Run a command in the replica: None when it ends with 0 in time, else why not, in words.
+
+        It has what the replica has and no more: user, limits, files, environment.
+        """
+        ...
+
     async def tail(self, replica: ActualReplica, *, lines: int) -> Sequence[str]:
         """Return the last lines of the replica's log."""
         ...
@@ -251,6 +264,20 @@ class Catalogue(Protocol):
     def find(self, image: str) -> CatalogueImage | None:
         """Return the entry of an image reference, None when it is not a predefined one."""
         ...
+
+
+COMPLAINT_LENGTH_MAX = 300
+
+
+def complaint(command: Sequence[str], exit_code: int | None, output: bytes) -> str | None:
+    """Return what is wrong by how a command ended and what it wrote; no exit code: it did not."""
+    if exit_code == 0:
+        return None
+    ended = "did not end in time" if exit_code is None else f"ended with exit code {exit_code}"
+    said = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
+    last = "".join(letter for letter in said[-1] if letter.isprintable()) if said else ""
+    program = command[0][:COMPLAINT_LENGTH_MAX]
+    return f"{program} {ended}" + (f": {last[:COMPLAINT_LENGTH_MAX]}" if last else "")
 
 
 def next_position(position: LogPosition, timestamp_ns: int) -> tuple[int, LogPosition]:

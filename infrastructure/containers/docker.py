@@ -37,6 +37,7 @@ from infrastructure.containers import (
 )
 from infrastructure.containers import docker_request as request
 from infrastructure.containers.docker_builds import DockerBuilds
+from infrastructure.containers.docker_checks import DockerChecks
 from infrastructure.containers.docker_images import DockerImages
 from infrastructure.containers.docker_logs import DEFAULT_HOST, follow, http_client
 from infrastructure.containers.docker_networks import DockerNetworks
@@ -99,6 +100,7 @@ class DockerDriver:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self._slow_threads = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="docker-pull")
         self._http = http_client(options.host)
+        self._checks = DockerChecks(self._http, options.host)
         self._connecting = threading.Lock()
         self._client: docker.APIClient | None = None
         self._publish = False
@@ -142,8 +144,15 @@ class DockerDriver:
     async def remove(self, replica: ActualReplica) -> None:
         """Remove the container, and its team's network with the last one."""
         await self._call(self._remove, replica.engine_id)
+        self._checks.forget(replica.engine_id)
         if not self._starting[replica.team_id]:
             await self._call(lambda: self._networks.remove_if_unused(self._api(), replica.team_id))
+
+    async def check(
+        self, replica: ActualReplica, command: Sequence[str], *, timeout_seconds: float
+    ) -> str | None:
+        """Run a command in the container: None when all is well, else what is not, in words."""
+        return await self._checks.run(replica.engine_id, command, timeout_seconds=timeout_seconds)
 
     async def tail(self, replica: ActualReplica, *, lines: int) -> Sequence[str]:
         """Return the last lines of the container's log."""
@@ -285,6 +294,9 @@ class DockerDriver:
             image_id=image_id,
             network=network,
             publish=self._publish,
+            check=request.own_check(api.inspect_image(image_id), spec.image)
+            if spec.own_check
+            else (),
         )
         try:
             created: str = api.create_container(**arguments)["Id"]

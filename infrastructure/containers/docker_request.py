@@ -7,15 +7,17 @@ it back from the engine for every container it ever made.
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 from docker.types import EndpointConfig, HostConfig, LogConfig, NetworkingConfig, Ulimit
 
 from infrastructure.containers import (
     LOG_BYTES_MAX,
     LOG_FILES_MAX,
     ActualReplica,
+    NotRunnable,
     ReplicaSpec,
     ReplicaState,
 )
@@ -78,8 +80,25 @@ def labels(installation: str, spec: ReplicaSpec) -> dict[str, str]:
     }
 
 
+def own_check(image: Mapping[str, object], name: str) -> tuple[str, ...]:
+    """Return the command that an inspected image names to tell its health."""
+    config: dict = image["Config"] or {}  # type: ignore[assignment, type-arg]
+    kind, *arguments = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
+    if kind == "CMD" and arguments:
+        return tuple(arguments)
+    if kind == "CMD-SHELL" and arguments:
+        return (*(config.get("Shell") or ("/bin/sh", "-c")), *arguments)
+    raise NotRunnable(f"image {name} has no HEALTHCHECK; choose another type of health check")
+
+
 def create_request(
-    installation: str, spec: ReplicaSpec, *, image_id: str, network: str, publish: bool
+    installation: str,
+    spec: ReplicaSpec,
+    *,
+    image_id: str,
+    network: str,
+    publish: bool,
+    check: Sequence[str] = (),
 ) -> dict[str, object]:
     """Return the arguments of `create_container` for one replica."""
     user = user_id(spec.deployment_id)
@@ -93,7 +112,10 @@ def create_request(
             "TALLYPORT_REPLICA_ID": spec.replica_id,
             "TALLYPORT_DEPLOYMENT_ID": spec.deployment_id,
         },
-        "labels": labels(installation, spec),
+        "labels": {
+            **labels(installation, spec),
+            label("own_check"): msgspec.json.encode(check).decode(),
+        },
         "ports": [spec.port] if publish else None,
         "healthcheck": {"test": ["NONE"]},  # the provisioner probes; an image's own is a second one
         "host_config": _host_config(spec, user=user, network=network, publish=publish),
@@ -169,6 +191,7 @@ def actual_replica(
         exit_code=details["State"]["ExitCode"] if state is ReplicaState.EXITED else None,
         out_of_memory=bool(details["State"]["OOMKilled"]),
         image_digest=found.get(label("image"), "").partition("@")[2] or details["Image"],
+        own_check=msgspec.json.decode(found.get(label("own_check"), "[]"), type=tuple[str, ...]),
     )
 
 

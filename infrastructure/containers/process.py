@@ -38,6 +38,7 @@ from infrastructure.containers import (
 )
 from infrastructure.containers import process_keeper as keeper
 from infrastructure.containers.process_builds import ProcessBuilds
+from infrastructure.containers.process_checks import run_beside
 from infrastructure.containers.process_folder import (
     DESCRIPTION,
     Description,
@@ -118,6 +119,15 @@ class ProcessDriver:
     async def remove(self, replica: ActualReplica) -> None:
         """End the replica if it still runs, and remove its folder."""
         await asyncio.to_thread(self._remove, self._place(replica.replica_id))
+
+    async def check(
+        self, replica: ActualReplica, command: Sequence[str], *, timeout_seconds: float
+    ) -> str | None:
+        """Run a command beside the process: None when all is well, else what is not, in words."""
+        state = await asyncio.to_thread(state_of, self._place(replica.replica_id))
+        if state is None or state.pid is None:
+            return "the replica does not run"
+        return await run_beside(state.pid, command, timeout_seconds=timeout_seconds)
 
     async def tail(self, replica: ActualReplica, *, lines: int) -> Sequence[str]:
         """Return the last lines of the replica's log."""
@@ -203,6 +213,10 @@ class ProcessDriver:
         _wait_until_started(place)
 
     def _program(self, spec: ReplicaSpec) -> _Program:
+        if spec.own_check:
+            raise NotRunnable(
+                "without Docker there is no HEALTHCHECK of an image; choose another type of check"
+            )
         predefined = self._catalogue.find(spec.image)
         if predefined is not None:
             return _Program(predefined.command)

@@ -3,6 +3,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 
 from domain.deployments.values import ReplicaPhase
 from infrastructure.clickhouse.client import ClickHouseClient
@@ -68,6 +69,56 @@ async def test_a_deployment_is_answered_as_the_contract_says(api: Api) -> None:
         for path in ("/v1/audit", f"/v1/history/{made['id']}", "/v1/deployments")
     ]
     assert "canary" not in str(shown) + str(everything)
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind"),
+    [
+        ({"path": "/health"}, "http"),
+        ({"type": "http", "path": "/health"}, "http"),
+        ({"periodSeconds": 9}, "tcp"),
+        ({"type": "tcp", "successThreshold": 2}, "tcp"),
+        ({"command": ["pg_isready", "-q"]}, "command"),
+        ({"type": "command", "command": ["pg_isready", "-q"], "timeoutSeconds": 9}, "command"),
+        ({"type": "image"}, "image"),
+    ],
+)
+async def test_a_health_check_is_of_the_type_that_is_named_or_meant(
+    api: Api, wish: dict[str, object], kind: str
+) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy(healthCheck=wish)
+    shown = (await anna.get(f"/v1/deployments/{deployment_id}")).json()["healthCheck"]
+    assert shown["type"] == kind
+    assert {name: shown[name] for name in wish} == wish
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"type": "http"},
+        {"type": "tcp", "path": "/health"},
+        {"type": "image", "command": ["true"]},
+        {"type": "command"},
+        {"type": "command", "command": []},
+        {"type": "command", "command": [""]},
+        {"type": "command", "command": "true"},
+        {"type": "command", "command": ["x\u0000y"]},
+        {"type": "command", "command": ["x"] * 65},
+        {"type": "command", "command": ["x" * 5000]},
+        {"type": "exec", "command": ["true"]},
+        {"path": "/health", "command": ["true"]},
+        {"path": "http://169.254.169.254/"},
+        {"path": "/health", "successThreshold": 0},
+        {"path": "/health", "privileged": True},
+    ],
+)
+async def test_a_health_check_that_cannot_be_carried_out_is_refused(
+    api: Api, wish: dict[str, object]
+) -> None:
+    anna = await api.join()
+    body = {"appName": "shop", "image": "tallyport/echo", "port": 8080, "healthCheck": wish}
+    assert is_problem(await anna.post("/v1/deployments", body), 422)
 
 
 async def test_a_name_belongs_to_one_deployment_until_it_is_gone(api: Api) -> None:

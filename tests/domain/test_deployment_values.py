@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from domain.deployments import values
 from domain.deployments.values import (
+    HealthCheck,
     InvalidAppName,
     InvalidEnvironment,
+    InvalidHealthCheck,
     InvalidHealthPath,
     InvalidImage,
     InvalidQuantity,
@@ -18,6 +20,7 @@ from domain.deployments.values import (
     cpu_millis,
     cpu_text,
     environment,
+    health_check,
     health_path,
     image,
     memory_bytes,
@@ -392,3 +395,53 @@ def test_an_accepted_health_path_is_one_request_line_to_the_app_itself(
     assert path.isascii()
     assert path.isprintable()
     assert " " not in path
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        HealthCheck(path="/health"),
+        HealthCheck(kind="tcp"),
+        HealthCheck(kind="image"),
+        HealthCheck(kind="command", command=("pg_isready", "-q")),
+        HealthCheck(kind="command", command=("sh", "-c", "curl -f localhost/\n || exit 1; \u00fc")),
+        HealthCheck(kind="command", command=("x",) * values.ARGUMENTS_MAX),
+        HealthCheck(kind="command", command=("x", "y" * values.ARGUMENT_BYTES_MAX)),
+    ],
+)
+def test_a_health_check_is_accepted(check: HealthCheck) -> None:
+    assert health_check(check) is check
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        HealthCheck(kind="tcp", path="/health"),
+        HealthCheck(kind="image", command=("true",)),
+        HealthCheck(path="/health", command=("true",)),
+        HealthCheck(kind="command"),
+        HealthCheck(kind="command", command=("",)),
+        HealthCheck(kind="command", command=("sh", "-c", "x\0y")),
+        HealthCheck(kind="command", command=("x\ud800",)),
+        HealthCheck(kind="command", command=("x",) * (values.ARGUMENTS_MAX + 1)),
+        HealthCheck(kind="command", command=("x", "y" * (values.ARGUMENT_BYTES_MAX + 1))),
+        HealthCheck(kind="command", command=("\u00fc" * values.ARGUMENT_BYTES_MAX,)),
+        HealthCheck(kind="command", command=("y" * values.ARGUMENT_BYTES_MAX,) * 5),
+    ],
+)
+def test_a_health_check_that_cannot_be_carried_out_is_refused(check: HealthCheck) -> None:
+    with pytest.raises(InvalidHealthCheck):
+        health_check(check)
+
+
+def test_a_health_check_by_request_needs_a_path() -> None:
+    with pytest.raises(InvalidHealthPath):
+        health_check(HealthCheck())
+
+
+@for_all(st.lists(st.text(max_size=20), max_size=5))
+def test_an_accepted_command_can_be_handed_to_a_process(command: list[str]) -> None:
+    with contextlib.suppress(InvalidHealthCheck):
+        check = health_check(HealthCheck(kind="command", command=tuple(command)))
+        assert check.command[0]
+        assert all(b"\0" not in argument.encode() for argument in check.command)

@@ -239,6 +239,21 @@ def test_a_replica_that_ended_before_anybody_saw_it_is_no_event() -> None:
     )
 
 
+def test_a_replica_that_was_started_again_and_ended_at_once_is_told_once_for_each_start() -> None:
+    def failed(restarts: int) -> Action:
+        return observe(report(1, ReplicaPhase.FAILED, restarts=restarts, reason="crash loop: x"))
+
+    def told(restarts: int) -> tuple[Event, Event]:
+        started = ReplicaStarted(replica_id="r1", revision=1, restarts=restarts)
+        return started, r_stopped(1, reason="crash loop: x")
+
+    third = given(DEPLOYMENT, requested()).when(failed(3))
+    third.then(*told(3), DeploymentFailed(reason="crash loop: x"))
+    again = third.and_then().when(failed(3))
+    again.then_nothing_happened()
+    again.and_then().when(failed(4)).then(*told(4))
+
+
 def test_a_deployment_fails_with_the_reason_in_words_and_says_it_once() -> None:
     failing = given(DEPLOYMENT, requested()).when(observe(problem="no such image"))
     failing.then(DeploymentFailed(reason="no such image"))

@@ -22,6 +22,8 @@ IGNORES_SIGTERM = "tallyport-test/ignores-sigterm"
 WRITES_MUCH = "tallyport-test/writes-much"
 EATS_MEMORY = "tallyport-test/eats-memory"
 IS_BUSY = "tallyport-test/is-busy"
+KNOWS_ITSELF = "tallyport-test/knows-itself"
+"""Its image says how to tell that it is well."""
 BUSY_BYTES = 40_000_000
 """What the busy one holds while it computes."""
 
@@ -58,19 +60,34 @@ def badly_behaved(image: str) -> CatalogueImage:
     )
 
 
+def with_own_check() -> CatalogueImage:
+    """Return an image that is well as long as nobody made a file in it."""
+    return CatalogueImage(
+        image=KNOWS_ITSELF,
+        description="for tests",
+        port=8080,
+        health_path="/",
+        command=(sys.executable, "-u", "-c", _PYTHON[NEVER_OPENS]),
+        build=lambda: busybox_image(
+            _SHELL[NEVER_OPENS], "HEALTHCHECK CMD test ! -e /tmp/ill || { echo is ill; exit 1; }"
+        ),
+    )
+
+
 def catalogue() -> PredefinedImages:
     """Return the sample API and everything with bad manners."""
-    return PredefinedImages([ECHO, *(badly_behaved(image) for image in _SHELL)])
+    bad = [badly_behaved(image) for image in _SHELL]
+    return PredefinedImages([ECHO, with_own_check(), *bad])
 
 
-def busybox_image(script: str) -> LocalImage:
+def busybox_image(script: str, *changes: str) -> LocalImage:
     """Return an image that runs a shell script."""
     command = json.dumps(["/bin/sh", "-c", script])
     return LocalImage(
-        content_hash=hashlib.sha256(command.encode()).hexdigest()[:12],
+        content_hash=hashlib.sha256("".join((command, *changes)).encode()).hexdigest()[:12],
         architecture=platform.machine(),
         archive=busybox_archive,
-        changes=(f"CMD {command}", "USER 65534:65534"),
+        changes=(f"CMD {command}", "USER 65534:65534", *changes),
         context=lambda: b"",
     )
 

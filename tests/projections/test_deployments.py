@@ -91,9 +91,10 @@ async def test_a_deployments_life_can_be_followed(installation: Installation) ->
     await observe(installation, deployment_id, r1=ReplicaPhase.UNHEALTHY, r2=ReplicaPhase.READY)
     assert await shown() == ("running", ["r1 unhealthy", "r2 ready"], ["r2"])
     await observe(installation, deployment_id, r1=ReplicaPhase.FAILED, r2=ReplicaPhase.READY)
-    assert await shown() == ("running", ["r2 ready"], ["r2"])
+    assert await shown() == ("running", ["r2 ready", "r1 failed"], ["r2"])
     [row] = [r for r in await installation.rows(DEPLOYMENTS) if r["id"] == deployment_id]
-    assert row["restarts"] == 1
+    assert row["running"][1]["reason"] == "crash"
+    assert row["restarts"] == 0
     assert row["deployed_at"] is not None
 
     command = ScaleDeployment(deployment_id=deployment_id, replicas=1, replicas_max=10)
@@ -108,6 +109,44 @@ async def test_a_deployments_life_can_be_followed(installation: Installation) ->
     assert (await shown())[0] == "stopping"
     await observe(installation, deployment_id)
     assert (await shown())[0] == "stopped"
+
+
+async def test_a_restart_counts_once_and_one_that_was_not_seen_counts_too(
+    installation: Installation,
+) -> None:
+    anna = await installation.register()
+    deployment_id = (await installation.deploy(anna)).deployment_id
+    await installation.deploy(anna, "other")
+    installation.start_views([DEPLOYMENTS])
+
+    async def see(phase: ReplicaPhase, restarts: int) -> None:
+        reason = "crash" if phase is ReplicaPhase.FAILED else None
+        seen = ReplicaReport(
+            replica_id="r1",
+            revision=1,
+            phase=phase,
+            address="127.0.0.1",
+            port=9001,
+            restarts=restarts,
+            reason=reason,
+        )
+        command = ReportReplicas(deployment_id=deployment_id, replicas=(seen,))
+        await installation.dispatch(command, PROVISIONER)
+
+    for phase, restarts in (
+        (ReplicaPhase.READY, 0),
+        (ReplicaPhase.FAILED, 0),
+        (ReplicaPhase.STARTING, 1),
+        (ReplicaPhase.FAILED, 1),
+        (ReplicaPhase.FAILED, 3),  # the second one was over too soon
+        (ReplicaPhase.READY, 4),
+    ):
+        await see(phase, restarts)
+    rows = {row["id"]: row for row in await installation.rows(DEPLOYMENTS)}
+    assert rows[deployment_id]["restarts"] == 4
+    assert sorted(row["restarts"] for row in rows.values()) == [0, 4]
+    [replica] = rows[deployment_id]["running"]
+    assert (replica["phase"], replica["restarts"], replica["reason"]) == ("ready", 4, None)
 
 
 async def test_a_stopping_deployment_gets_no_more_requests_at_once(

@@ -1,8 +1,8 @@
-"""Probes replicas: a request to the health path where there is one, else a connection to the port.
+"""Probes replicas: by a request, by a connection to the port, or by a command inside them.
 
-A replica is *starting* until its first success, then *ready*; after as many failures in a row as
-its check allows it is *unhealthy*, until the next success. A starting one is probed several times a
-second, so that it serves as soon as it can.
+A replica is *starting* until it succeeded as often in a row as its check wants, then *ready*; after
+as many failures in a row as its check allows it is *unhealthy*, until it succeeds as often again. A
+starting one is probed more often, so that it serves as soon as it can.
 """
 
 import asyncio
@@ -13,11 +13,18 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from domain.deployments.values import HealthCheck, ReplicaPhase
-from infrastructure.containers import ActualReplica, ReplicaState
+from infrastructure.containers import (
+    ActualReplica,
+    ContainerDriver,
+    EngineUnavailable,
+    ReplicaState,
+)
 
 STARTING_PERIOD_SECONDS = 0.2
+STARTING_COMMAND_PERIOD_SECONDS = 1.0
+"""A command costs the engine more than a connection."""
 STATUS_LINE_BYTES_MAX = 4096
-PORT_CHECK = HealthCheck(path="", period_seconds=2, timeout_seconds=2, failure_threshold=3)
+PORT_CHECK = HealthCheck(kind="tcp", period_seconds=2, timeout_seconds=2, failure_threshold=3)
 _HEALTHY = range(200, 300)
 _STATUS_WORDS = 2
 
@@ -34,8 +41,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class HealthMonitor:
     """One small task per running replica."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, driver: ContainerDriver, changed: Callable[[], None]) -> None:
         """Call `changed` whenever a replica's phase changes."""
+        self._driver = driver
         self._changed = changed
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._health: dict[str, Health] = {}
@@ -77,16 +85,34 @@ class HealthMonitor:
 
     async def _probe_for_ever(self, replica: ActualReplica, check: HealthCheck) -> None:
         engine_id = replica.engine_id
+        starting_period = min(_starting_period(check), check.period_seconds)
         await self._wait_initially(replica, check)
-        failures = 0
+        successes = failures = 0
         while True:
-            reason = await probe(str(replica.address), replica.port or 0, check)
-            failures = 0 if reason is None else failures + 1
-            self._remember(engine_id, reason, failed=failures >= check.failure_threshold)
+            try:
+                reason = await self._probe(replica, check)
+            except EngineUnavailable:
+                await asyncio.sleep(check.period_seconds)
+                continue  # that says nothing about the replica
+            successes, failures = (successes + 1, 0) if reason is None else (0, failures + 1)
+            self._remember(
+                engine_id,
+                reason,
+                succeeded=successes >= check.success_threshold,
+                failed=failures >= check.failure_threshold,
+            )
             self._first[engine_id].set()
             starting = self._health[engine_id].phase is ReplicaPhase.STARTING
-            period = min(STARTING_PERIOD_SECONDS, check.period_seconds)
-            await asyncio.sleep(period if starting else check.period_seconds)
+            await asyncio.sleep(starting_period if starting else check.period_seconds)
+
+    async def _probe(self, replica: ActualReplica, check: HealthCheck) -> str | None:
+        if check.kind in {"http", "tcp"}:
+            return await probe(str(replica.address), replica.port or 0, check)
+        return await self._driver.check(
+            replica,
+            check.command if check.kind == "command" else replica.own_check,
+            timeout_seconds=check.timeout_seconds,
+        )
 
     async def _wait_initially(self, replica: ActualReplica, check: HealthCheck) -> None:
         started = replica.started_at or datetime.now(UTC)
@@ -96,10 +122,12 @@ class HealthMonitor:
             self._first[replica.engine_id].set()
             await asyncio.sleep(min(wait, check.initial_delay_seconds))
 
-    def _remember(self, engine_id: str, reason: str | None, *, failed: bool) -> None:
+    def _remember(
+        self, engine_id: str, reason: str | None, *, succeeded: bool, failed: bool
+    ) -> None:
         known = self._health.get(engine_id)
         phase = known.phase if known is not None else ReplicaPhase.STARTING
-        if reason is None:
+        if succeeded:
             phase = ReplicaPhase.READY
         elif phase is ReplicaPhase.READY and failed:
             phase = ReplicaPhase.UNHEALTHY
@@ -110,13 +138,18 @@ class HealthMonitor:
             self._changed()
 
 
+def _starting_period(check: HealthCheck) -> float:
+    connects = check.kind in {"http", "tcp"}
+    return STARTING_PERIOD_SECONDS if connects else STARTING_COMMAND_PERIOD_SECONDS
+
+
 async def probe(address: str, port: int, check: HealthCheck) -> str | None:
     """Return None when the replica answers as it should, else what was wrong, in words."""
     try:
         async with asyncio.timeout(check.timeout_seconds):
-            return await _ask(address, port, check.path)
+            return await _ask(address, port, check.path if check.kind == "http" else "")
     except TimeoutError:
-        what = f"GET {check.path}" if check.path else f"port {port}"
+        what = f"GET {check.path}" if check.kind == "http" else f"port {port}"
         return f"{what} did not answer within {check.timeout_seconds} s"
     except OSError:
         return f"port {port} is not open"

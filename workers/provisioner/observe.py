@@ -56,15 +56,21 @@ def _report(replica: ActualReplica, memory: Memory, *, draining: frozenset[str])
 
 def _phase(replica: ActualReplica, memory: Memory) -> tuple[ReplicaPhase, str | None]:
     if replica.state is ReplicaState.EXITED:
-        return ReplicaPhase.FAILED, memory.last_words.get(replica.engine_id)
+        words = memory.last_words.get(replica.engine_id)
+        return ReplicaPhase.FAILED, _named(words, loop=replica.crashes + 1 >= CRASH_LOOP)
     health = memory.health.get(replica.engine_id)
     if health is not None and health.phase is ReplicaPhase.READY:
         return ReplicaPhase.READY, None
     if health is not None and health.phase is ReplicaPhase.UNHEALTHY:
         return ReplicaPhase.UNHEALTHY, health.reason
     if replica.crashes >= CRASH_LOOP:
-        return ReplicaPhase.FAILED, replica.reason
+        return ReplicaPhase.FAILED, _named(replica.reason, loop=True)
     return ReplicaPhase.STARTING, None
+
+
+def _named(words: str | None, *, loop: bool) -> str | None:
+    """Return why a replica ended; what ends again and again is called by its name."""
+    return f"crash loop: {words}" if loop and words is not None else words
 
 
 def _is_hopeless(

@@ -196,10 +196,14 @@ def _restart_stuck(
     now: datetime,
     options: ProvisionerOptions,
 ) -> Action | None:
-    reason = stuck_reason(replica, memory.health.get(replica.engine_id), now=now, options=options)
-    if reason is None:
+    health = memory.health.get(replica.engine_id)
+    reason = stuck_reason(replica, health, now=now, options=options)
+    if reason is None or health is None:
         return None
-    return Restart(replica, _again(spec, replica, crashes=replica.crashes + 1, reason=reason))
+    served = health.phase is ReplicaPhase.UNHEALTHY and replica.started_at is not None
+    well = (health.since - (replica.started_at or now)).total_seconds() if served else 0.0
+    crashes = 1 if well >= options.stable_seconds else replica.crashes + 1
+    return Restart(replica, _again(spec, replica, crashes=crashes, reason=reason))
 
 
 def stuck_reason(

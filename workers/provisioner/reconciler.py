@@ -74,7 +74,7 @@ class Provisioner:
         self._options = options or ProvisionerOptions()
         self._passed = passed
         self._wake = asyncio.Event()
-        self._monitor = HealthMonitor(self._wake.set)
+        self._monitor = HealthMonitor(driver, self._wake.set)
         self._record = Record(self._options)
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(self._options.concurrency)

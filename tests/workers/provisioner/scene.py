@@ -69,6 +69,19 @@ class Ear:
         replicas = self.last(deployment_id).replicas
         return [each for each in replicas if each.phase is ReplicaPhase.READY]
 
+    def phases(self, deployment_id: str = "dpl-1") -> list[ReplicaPhase]:
+        said = [each for name, each in self.reports if name == deployment_id]
+        return [replica.phase for observation in said for replica in observation.replicas]
+
+    def first(self, phase: ReplicaPhase, deployment_id: str = "dpl-1") -> ReplicaReport:
+        said = [each for name, each in self.reports if name == deployment_id]
+        return next(
+            replica
+            for observation in said
+            for replica in observation.replicas
+            if replica.phase is phase
+        )
+
     def messages(self, deployment_id: str = "dpl-1") -> list[str]:
         return [line.message for line in self.lines if line.deployment_id == deployment_id]
 

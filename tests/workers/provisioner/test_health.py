@@ -2,16 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Literal
 
+import msgspec
 import pytest
 
 from domain.deployments.values import HealthCheck, ReplicaPhase
-from infrastructure.containers import ActualReplica
+from infrastructure.containers import ActualReplica, ContainerDriver
+from infrastructure.containers.docker import DockerDriver
+from tests.images.programs import KNOWS_ITSELF, NEVER_OPENS
 from tests.workers.provisioner.scene import until, wanted
 from tests.workers.provisioner.test_plan import replica
+from tests.workers.provisioner.test_reconciler import Stage, on_processes
 from workers.provisioner.health import PORT_CHECK, HealthMonitor, probe
 
 CHECK = HealthCheck(path="/health", period_seconds=0, timeout_seconds=1, failure_threshold=2)
+WELL = "test ! -e /tmp/ill || { echo is ill; exit 1; }"
 
 
 class Target:
@@ -19,8 +26,10 @@ class Target:
 
     answer: bytes | None = b"HTTP/1.1 200 OK\r\n\r\n"
     asked = b""
+    count = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.count += 1
         try:
             self.asked = await reader.read(4096)
             if self.answer is None:
@@ -84,8 +93,9 @@ async def test_a_path_cannot_smuggle_anything(target: tuple[Target, int], path: 
     assert server.asked == b""
 
 
-async def test_a_replica_becomes_ready_and_unhealthy_after_its_threshold_and_ready_again(
-    target: tuple[Target, int],
+@on_processes
+async def test_a_replica_becomes_ready_and_unhealthy_after_its_thresholds_and_ready_again(
+    target: tuple[Target, int], driver: ContainerDriver
 ) -> None:
     server, port = target
     changes = 0
@@ -94,7 +104,7 @@ async def test_a_replica_becomes_ready_and_unhealthy_after_its_threshold_and_rea
         nonlocal changes
         changes += 1
 
-    monitor = HealthMonitor(changed)
+    monitor = HealthMonitor(driver, changed)
     watched = _at(port)
     monitor.watch([(watched, CHECK)])
     await monitor.first_answers([watched.engine_id])
@@ -114,11 +124,12 @@ async def test_a_replica_becomes_ready_and_unhealthy_after_its_threshold_and_rea
     await monitor.close()
 
 
-async def test_nothing_is_asked_before_the_initial_delay(target: tuple[Target, int]) -> None:
+@on_processes
+async def test_nothing_is_asked_before_the_initial_delay(
+    target: tuple[Target, int], driver: ContainerDriver
+) -> None:
     server, port = target
-    monitor = HealthMonitor(lambda: None)
-    import msgspec  # noqa: PLC0415
-
+    monitor = HealthMonitor(driver, lambda: None)
     young = msgspec.structs.replace(_at(port), started_at=None)
     patient = msgspec.structs.replace(CHECK, initial_delay_seconds=30)
     monitor.watch([(young, patient)])
@@ -126,6 +137,87 @@ async def test_nothing_is_asked_before_the_initial_delay(target: tuple[Target, i
     assert server.asked == b""
     assert monitor.health == {}
     await monitor.close()
+
+
+@on_processes
+async def test_a_replica_is_ready_only_after_as_many_successes_in_a_row_as_its_check_wants(
+    target: tuple[Target, int], driver: ContainerDriver
+) -> None:
+    server, port = target
+    check = msgspec.structs.replace(CHECK, success_threshold=3)
+    phases = []
+    monitor = HealthMonitor(driver, lambda: phases.append(monitor.health[watched.engine_id].phase))
+    watched = _at(port)
+    monitor.watch([(watched, check)])
+    await until(lambda: ReplicaPhase.READY in phases)
+    await monitor.close()
+    assert phases == [ReplicaPhase.STARTING, ReplicaPhase.READY]
+    assert server.count >= 3
+
+
+@pytest.mark.parametrize("kind", ["command", "image"])
+async def test_a_command_in_the_replica_makes_it_ready_unhealthy_and_started_again(
+    docker_driver: DockerDriver, tmp_path: Path, kind: Literal["command", "image"]
+) -> None:
+    stage = Stage(docker_driver, tmp_path)
+    stage.start()
+    try:
+        check = HealthCheck(
+            kind=kind,
+            command=("sh", "-c", WELL) if kind == "command" else (),
+            period_seconds=1,
+            failure_threshold=1,
+        )
+        image = NEVER_OPENS if kind == "command" else KNOWS_ITSELF
+        stage.wishes.want(wanted(image=image, replicas=1, health_check=check))
+        await stage.until_ready(1)
+        [replica] = await docker_driver.list_replicas()
+        # One that starts again has an empty /tmp, and is well.
+        made_ill = await docker_driver.check(replica, ["touch", "/tmp/ill"], timeout_seconds=10)
+        assert made_ill is None
+        await until(lambda: ReplicaPhase.UNHEALTHY in stage.ear.phases())
+        assert stage.ear.ready() == []
+        unhealthy = stage.ear.first(ReplicaPhase.UNHEALTHY)
+        assert str(unhealthy.reason).endswith("sh ended with exit code 1: is ill")
+        await until(lambda: any(each.restarts == 1 for each in stage.ear.ready()))
+        [again] = await docker_driver.list_replicas()
+        assert "it stopped being healthy within 1 s: " in str(again.reason)
+    finally:
+        await stage.stop()
+
+
+async def test_an_image_without_a_check_of_its_own_is_told_in_words(
+    driver: ContainerDriver, tmp_path: Path
+) -> None:
+    stage = Stage(driver, tmp_path)
+    stage.start()
+    try:
+        check = HealthCheck(kind="image")
+        stage.wishes.want(wanted(image=NEVER_OPENS, replicas=1, health_check=check))
+        await until(lambda: stage.ear.last().problem)
+        assert "HEALTHCHECK" in str(stage.ear.last().problem)
+        assert await driver.list_replicas() == []
+    finally:
+        await stage.stop()
+
+
+@on_processes
+async def test_a_command_beside_a_process_makes_it_ready(
+    driver: ContainerDriver, tmp_path: Path
+) -> None:
+    stage = Stage(driver, tmp_path)
+    stage.start()
+    try:
+        well = HealthCheck(kind="command", command=("sh", "-c", 'test "$PORT" -gt 0'))
+        ill = HealthCheck(kind="command", command=("sh", "-c", "echo no database; exit 2"))
+        stage.wishes.want(wanted("dpl-well", image=NEVER_OPENS, replicas=1, health_check=well))
+        stage.wishes.want(wanted("dpl-ill", image=NEVER_OPENS, replicas=1, health_check=ill))
+        await stage.until_ready(1, "dpl-well")
+        await until(lambda: any(each.restarts for each in stage.ear.last("dpl-ill").replicas))
+        ill_replica = (await stage.replicas())["dpl-ill-1-1"]
+        assert "sh ended with exit code 2: no database" in str(ill_replica.reason)
+    finally:
+        await stage.stop()
 
 
 def _at(port: int) -> ActualReplica:

@@ -216,6 +216,17 @@ def test_a_replica_that_stays_unhealthy_is_started_again() -> None:
     assert isinstance(restart, Restart)
 
 
+@pytest.mark.parametrize(("served_seconds", "crashes"), [(10, 6), (600, 1)])
+def test_a_replica_that_was_well_for_long_before_it_fell_ill_begins_a_new_count(
+    served_seconds: float, crashes: int
+) -> None:
+    desired = wanted(replicas=1)
+    sick = replica(1, of=desired, crashes=5, started_at=ago(2000 + served_seconds))
+    [restart] = steps(desired, [sick], health(sick, phase=UNHEALTHY, since=2000))
+    assert isinstance(restart, Restart)
+    assert restart.spec.crashes == crashes
+
+
 def test_replicas_with_another_content_than_wanted_are_replaced_one_at_a_time() -> None:
     desired = wanted(replicas=2)
     actual = [replica(n, of=desired, config_hash="tampered") for n in (1, 2)]
@@ -266,7 +277,8 @@ def test_a_crash_loop_is_reported_as_failed_with_the_last_lines_until_it_is_read
     assert seen.replicas[0].phase is ReplicaPhase.FAILED
     running = replica(1, of=desired, crashes=2, reason=words)
     still = observe(desired, [running], Memory(), draining=frozenset())
-    assert (still.problem, still.replicas[0].phase) == (words, ReplicaPhase.FAILED)
+    assert still.problem == still.replicas[0].reason == f"crash loop: {words}"
+    assert still.replicas[0].phase is ReplicaPhase.FAILED
     well = observe(desired, [running], health(running), draining=frozenset())
     assert (well.problem, well.replicas[0].phase) == (None, READY)
 

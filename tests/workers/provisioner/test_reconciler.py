@@ -22,6 +22,7 @@ OPTIONS = ProvisionerOptions(
     drain_seconds=0.5,
     stop_grace_seconds=2,
     startup_seconds=2,
+    unhealthy_seconds=1,
     orphan_seconds=0.6,
     engine_problem_seconds=0.3,
 )
