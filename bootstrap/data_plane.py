@@ -12,11 +12,11 @@ from bootstrap.core import Core, Pool
 from bootstrap.haproxy import launch_options
 from domain.metering.events import RequestsServed
 from domain.metering.values import frame_event_id
-from gateway.configuration import Key, Replica, Route, RoutingTable
+from gateway.configuration import Host, Key, Replica, Route, RoutingTable
 from gateway.control import Control, ControlMetrics, ControlOptions
 from gateway.meter import Meter, MeterMetrics, MeterOptions
 from infrastructure.event_store import Metadata, NewEvent
-from projections.gateway import KEYS, ROUTES, GatewayKeyRow, RouteRow
+from projections.gateway import HOSTS, KEYS, ROUTES, GatewayKeyRow, HostRow, RouteRow
 from projections.news import ViewNews
 from projections.tables import read_rows
 
@@ -40,7 +40,7 @@ async def meter(core: Core) -> None:
 
 
 class ViewTable:
-    """The gateway's table: the views `gateway_routes` and `gateway_keys`, kept in memory.
+    """The gateway's table: `gateway_routes`, `gateway_hosts` and `gateway_keys`, kept in memory.
 
     Only rows that changed are read again; with a hundred thousand keys that is the difference
     between a millisecond and a second. A read that nobody announced reads everything.
@@ -48,26 +48,31 @@ class ViewTable:
 
     def __init__(self, pool: Pool, conninfo: str) -> None:
         self._pool = pool
-        self._news = ViewNews(conninfo, {ROUTES.name, KEYS.name})
+        self._news = ViewNews(conninfo, {ROUTES.name, HOSTS.name, KEYS.name})
         self._routes: dict[str, Route] = {}
+        self._hosts: dict[str, Host] = {}
         self._keys: dict[str, tuple[Key, ...]] = {}
 
     async def read(self) -> RoutingTable:
         """Return the table as it is now; raises while PostgreSQL or the views are not there."""
-        routes, keys = self._news.take(ROUTES.name), self._news.take(KEYS.name)
-        if not routes and not keys:
-            routes = keys = None
+        routes, hosts, keys = (self._news.take(view.name) for view in (ROUTES, HOSTS, KEYS))
+        if not routes and not hosts and not keys:
+            routes = hosts = keys = None
         try:
             async with self._pool.connection() as connection:
                 route_rows = await read_rows(connection, ROUTES, _listed(routes))
+                host_rows = await read_rows(connection, HOSTS, _listed(hosts))
                 key_rows = await read_rows(connection, KEYS, _listed(keys))
         except psycopg.Error as error:
             self._news.forget()
             raise OSError(f"the gateway's views cannot be read: {error}") from error
         _put(self._routes, routes, {row.deployment_id: _route(row) for row in route_rows})
+        _put(self._hosts, hosts, {row.name: _host(row) for row in host_rows})
         _put(self._keys, keys, {row.key_id: _secrets(row) for row in key_rows})
         keys_now = tuple(chain.from_iterable(self._keys.values()))
-        return RoutingTable(routes=tuple(self._routes.values()), keys=keys_now)
+        return RoutingTable(
+            routes=tuple(self._routes.values()), hosts=tuple(self._hosts.values()), keys=keys_now
+        )
 
     async def wait_for_change(self, timeout: float) -> bool:  # noqa: ASYNC109 - a poll's bound
         """Return True as soon as rows have changed."""
@@ -101,6 +106,10 @@ def _route(row: RouteRow) -> Route:
         visibility=row.visibility,
         replicas=tuple(Replica(one.id, one.address, one.port) for one in row.replicas),
     )
+
+
+def _host(row: HostRow) -> Host:
+    return Host(name=row.name, deployment_id=row.deployment_id)
 
 
 def _secrets(row: GatewayKeyRow) -> tuple[Key, ...]:

@@ -22,7 +22,7 @@ from gateway.refusals import DOUBTFUL, HAPROXY_ERRORS, KEY_PREFIX, REFUSALS, Ref
 from gateway.tls import HTTPS_REQUIRED, bind_lines, template_values
 
 CONFIG, BACKENDS = "gateway.cfg", "backends.cfg"
-ROUTES, KEYS, FLAGS = "routes.map", "keys.map", "flags.map"
+ROUTES, HOSTS, KEYS, FLAGS = "routes.map", "hosts.map", "keys.map", "flags.map"
 GRANTS, ADDRESSES = "grants.map", "addresses.map"
 METERING_ON, METERING_PAUSED = "on", "paused"
 
@@ -53,6 +53,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     replicas: tuple[Replica, ...] = ()
 
 
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """Another name of a deployment: a domain that was verified."""
+
+    name: str
+    deployment_id: str
+
+
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """One API key that may be used: revoked ones are simply not in the table."""
 
@@ -71,6 +78,7 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the gateway knows from the log."""
 
     routes: tuple[Route, ...] = ()
+    hosts: tuple[Host, ...] = ()
     keys: tuple[Key, ...] = ()
 
 
@@ -169,6 +177,7 @@ def render(
 ) -> Rendered:
     """Return what makes HAProxy serve this table; `ValueError` for a wrong option."""
     routes, servers, refused_routes = render_routes(table.routes)
+    hosts, refused_hosts = render_hosts(table.hosts, routes)
     keys: dict[str, str] = {}
     grants: dict[str, str] = {}
     addresses: dict[str, str] = {}
@@ -187,12 +196,13 @@ def render(
         servers=servers,
         maps={
             ROUTES: routes,
+            HOSTS: hosts,
             KEYS: keys,
             GRANTS: grants,
             ADDRESSES: addresses,
             FLAGS: {"metering": metering},
         },
-        rejected=(*refused_routes, *refused_keys),
+        rejected=(*refused_routes, *refused_hosts, *refused_keys),
     )
 
 
@@ -213,6 +223,21 @@ def render_routes(
         else:
             routes[route.app_name], servers[route.deployment_id] = entry, places
     return routes, servers, rejected
+
+
+def render_hosts(
+    table: Iterable[Host], routes: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the map of hosts, and why one was left out; one without a route leads nowhere."""
+    by_deployment = {entry.split(":")[1]: entry for entry in routes.values()}
+    hosts: dict[str, str] = {}
+    rejected: list[str] = []
+    for host in table:
+        if not _HOST.fullmatch(host.name):
+            rejected.append(f"not a host name: {host.name!r}")
+        elif host.deployment_id in by_deployment:
+            hosts[host.name] = by_deployment[host.deployment_id]
+    return hosts, rejected
 
 
 class KeyEntries(NamedTuple):

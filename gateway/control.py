@@ -24,6 +24,7 @@ from gateway.configuration import (
     ADDRESSES,
     FLAGS,
     GRANTS,
+    HOSTS,
     KEYS,
     METERING_ON,
     METERING_PAUSED,
@@ -41,7 +42,7 @@ from gateway.snapshot import Snapshot
 
 log = structlog.get_logger()
 
-_RIGHTS, _WAYS = (KEYS, GRANTS, ADDRESSES), (FLAGS, ROUTES)
+_RIGHTS, _WAYS = (KEYS, GRANTS, ADDRESSES), (FLAGS, ROUTES, HOSTS)
 """A right that was taken away goes first; a route comes when its servers are there."""
 
 
@@ -252,10 +253,11 @@ class Control:
         for worker in (*old, current):
             try:
                 await self._equalize_worker(worker)
-            except (HAProxyAway, ChangeRefused):
-                if worker == current:
+            except (HAProxyAway, ChangeRefused) as error:
+                if worker != current:
+                    self._forget_worker(worker)  # on its way out; it is asked again if it stays
+                elif isinstance(error, HAProxyAway) or not self._has_former_config(worker):
                     raise
-                self._forget_worker(worker)  # it is on its way out; it is asked again if it stays
         self._reload_is_due = self._needs_reload(self._workers[current])
         if self._step is not None and self._reload_is_due:
             await self._reload(self._step.after)
@@ -331,6 +333,13 @@ class Control:
         wanted = self._step.after
         has_backends = wanted.servers.keys() <= state.servers.keys()
         return not has_backends or state.config != digest_of(wanted.config)
+
+    def _has_former_config(self, worker: int) -> bool:
+        """Tell whether a worker lacks what there is only in the present text: a map, say."""
+        state = self._workers.get(worker)
+        if state is None or self._step is None:
+            return False
+        return state.config != digest_of(self._step.after.config)
 
     def _forget_workers(self) -> None:
         self._workers.clear()

@@ -11,6 +11,7 @@ from gateway.configuration import (
     ADDRESSES,
     FLAGS,
     GRANTS,
+    HOSTS,
     KEYS,
     ROUTES,
     GatewayOptions,
@@ -20,6 +21,7 @@ from gateway.configuration import (
     RoutingTable,
     key_entries,
     render_config,
+    render_hosts,
     render_routes,
 )
 
@@ -48,6 +50,7 @@ class Renderer:
         """Render a table. Equal to rendering it whole, when no two keys have the same hash."""
         before = self._rendered
         routes, servers, refused_routes = render_routes(table.routes)
+        hosts, refused_hosts = render_hosts(table.hosts, routes)
         touched, wanted = self._take({id(key): key for key in table.keys})
         keys = {
             name: _changed({} if before is None else before.maps[name], touched[name], wanted[name])
@@ -56,8 +59,8 @@ class Renderer:
         self._rendered = Rendered(
             config=self._config,
             servers=servers,
-            maps={ROUTES: routes, **keys, FLAGS: {"metering": metering}},
-            rejected=(*refused_routes, *self._rejected.values()),
+            maps={ROUTES: routes, HOSTS: hosts, **keys, FLAGS: {"metering": metering}},
+            rejected=(*refused_routes, *refused_hosts, *self._rejected.values()),
         )
         return Step(before=before, after=self._rendered, touched=touched)
 

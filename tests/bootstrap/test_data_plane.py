@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -11,8 +11,10 @@ import pytest
 from bootstrap.data_plane import ViewTable
 from commands.api_keys import RevokeApiKey, RotateApiKey
 from domain.api_keys.values import hash_of
-from gateway.configuration import Key
-from projections.gateway import KEYS, ROUTES
+from domain.custom_domains.events import DomainRemoved, DomainVerified
+from domain.custom_domains.values import DomainStatus
+from gateway.configuration import Host, Key
+from projections.gateway import HOSTS, KEYS, ROUTES
 from projections.tables import KEYS_TOLD_MAX
 from tests.wiring import Installation
 
@@ -21,7 +23,7 @@ WAIT_SECONDS = 10
 
 @pytest.fixture
 async def table(installation: Installation) -> AsyncIterator[ViewTable]:
-    installation.start_views([KEYS, ROUTES])
+    installation.start_views([KEYS, HOSTS, ROUTES])
     opened = ViewTable(installation.pool, installation.conninfo)
     yield opened
     await opened.close()
@@ -51,6 +53,43 @@ async def test_a_created_and_a_revoked_key_are_told_one_by_one(
     await keys_when(table, {first.key_id, second.key_id})
     await installation.dispatch(RevokeApiKey(key_id=first.key_id), anna.context)
     await keys_when(table, {second.key_id})
+
+
+async def test_a_verified_domain_is_told_and_untold_when_it_is_removed(
+    installation: Installation, table: ViewTable
+) -> None:
+    async def hosts_when(*expected: Host) -> None:
+        async with asyncio.timeout(30):
+            while True:
+                if await table.wait_for_change(WAIT_SECONDS):
+                    with contextlib.suppress(OSError):  # the views are being made
+                        if set((await table.read()).hosts) == set(expected):
+                            return
+
+    def of(number: int) -> tuple[str, Host]:
+        name, deployment_id = f"{number}.example.com", f"dpl-{number:010}"
+        return f"dom-{number:010}", Host(name=name, deployment_id=deployment_id)
+
+    (first, host), (second, other) = of(1), of(2)
+    now = datetime.now(UTC)
+    for domain_id, each in ((first, host), (second, other)):
+        verified = DomainVerified(
+            name=each.name,
+            deployment_id=each.deployment_id,
+            previously=DomainStatus.PENDING,
+            verified_at=now,
+            next_check_at=now,
+        )
+        await installation.append(domain_id, verified)
+    await hosts_when(host, other)
+    removed = DomainRemoved(
+        name=host.name,
+        deployment_id=host.deployment_id,
+        previously=DomainStatus.ACTIVE,
+        removed_by="usr-1",
+    )
+    await installation.append(first, removed, after=1)
+    await hosts_when(other)
 
 
 async def test_a_rotated_key_is_two_entries_of_one_key_until_its_grace_ends(

@@ -14,9 +14,11 @@ from gateway.configuration import (
     ADDRESSES,
     FLAGS,
     GRANTS,
+    HOSTS,
     KEYS,
     ROUTES,
     GatewayOptions,
+    Host,
     Key,
     Replica,
     Route,
@@ -90,6 +92,21 @@ def test_the_configuration_names_no_place_on_this_machine() -> None:
     text = "".join(render(TABLE, GatewayOptions()).files().values())
     assert str(Path.cwd()) not in text
     assert "/tmp" not in text
+
+
+def test_a_domain_is_another_name_of_an_app_that_is_there() -> None:
+    hosts = (
+        Host(name="www.example.com", deployment_id="dpl-1"),
+        Host(name="open.example.com", deployment_id="dpl-2"),
+        Host(name="gone.example.com", deployment_id="dpl-3"),
+        Host(name="un safe", deployment_id="dpl-1"),
+    )
+    rendered = render(RoutingTable(routes=(SHOP, OPEN), hosts=hosts), GatewayOptions())
+    assert rendered.maps[HOSTS] == {
+        "www.example.com": "private:dpl-1:org-1",
+        "open.example.com": "public:dpl-2:org-1",
+    }
+    assert rendered.rejected == ("not a host name: 'un safe'",)
 
 
 def test_every_refusal_has_its_answer_and_no_quote_that_would_end_it() -> None:

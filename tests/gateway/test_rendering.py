@@ -12,6 +12,7 @@ from gateway.configuration import (
     GRANTS,
     KEYS,
     GatewayOptions,
+    Host,
     Key,
     Rendered,
     Replica,
@@ -51,6 +52,14 @@ def keys_of(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Key]:
 TABLES = st.builds(
     RoutingTable,
     routes=st.lists(ROUTES, max_size=3).map(tuple),
+    hosts=st.lists(
+        st.builds(
+            Host,
+            name=st.sampled_from(["www.example.com", "example.org", "no name"]),
+            deployment_id=st.sampled_from(["dpl-1", "dpl-2", "dpl-3"]),
+        ),
+        max_size=3,
+    ).map(tuple),
     keys=st.lists(
         keys_of(st.integers(0, 7)), max_size=8, unique_by=lambda key: key.secret_hash
     ).map(tuple),
