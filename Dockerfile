@@ -14,6 +14,9 @@ RUN python3 -m venv /opt/tallyport \
     && /opt/tallyport/bin/pip install --no-cache-dir --no-deps --require-hashes \
         -r /wheelhouse/requirements-image.lock
 COPY . /src
+# Pages that were built outside come along; others are built here, by a Node from the package index.
+RUN python3 -m venv /opt/node \
+    && /opt/node/bin/python /src/bin/_build_dashboard.py /src/dashboard
 RUN /opt/tallyport/bin/pip install --no-cache-dir --no-deps --no-build-isolation /src \
     && /opt/tallyport/bin/pip uninstall --yes setuptools pip
 

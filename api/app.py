@@ -14,6 +14,7 @@ from api import (
     analytics,
     api_keys,
     audit,
+    dashboard,
     health,
     identity,
     images,
@@ -60,6 +61,7 @@ ROUTERS = (
     # Without the prefix /v1:
     health.router,
     pages.router,
+    dashboard.router,
 )
 
 

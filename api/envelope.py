@@ -36,6 +36,8 @@ SECURITY_HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+OVERRIDABLE = {b"cache-control", b"content-security-policy", b"vary"}
+"""What an answer may say differently: the pages and their files do."""
 TLS_ONLY = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 UPLOAD = ("POST", "/v1/sources")
@@ -150,8 +152,9 @@ class Outgoing:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             own = message.get("headers", [])
-            policy = [] if any(name == POLICY[0] for name, _ in own) else [POLICY]
-            message["headers"] = [*own, *self.extra, *policy]
+            said = {name for name, _ in own} & OVERRIDABLE
+            extra = [header for header in (*self.extra, POLICY) if header[0] not in said]
+            message["headers"] = [*own, *extra]
         elif self._without_body:
             message["body"] = b""
         await self._send(message)

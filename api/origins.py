@@ -1,7 +1,8 @@
 """Which web pages may use the API: those of its own origin, and those of the origins on a list.
 
-Nothing here rests on cookies, so a page of another site has no credentials to abuse. It is refused
-all the same when a browser says that it comes from elsewhere (`Sec-Fetch-Site`, `Origin: null`).
+One cookie there is counts for nothing without a header that no page of another origin may send
+(`api/identity/browsers.py`), so such a page has no credentials to abuse. It is refused all the same
+when a browser says that it comes from elsewhere (`Sec-Fetch-Site`, `Origin: null`).
 """
 
 from collections.abc import Collection

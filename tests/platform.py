@@ -151,15 +151,15 @@ class Person:
     def __init__(self, platform: Platform, name: str) -> None:
         self.platform = platform
         self.api = httpx.Client(base_url=f"{platform.api_url}/v1", timeout=20)
-        email = f"{name}@example.com"
+        self.name, self.email = name, f"{name}@example.com"
         self.post(
             "/auth/register",
             username=name,
-            email=email,
+            email=self.email,
             password=PASSWORD,
             confirmPassword=PASSWORD,
         )
-        login = self.post("/auth/login", email=email, password=PASSWORD)
+        login = self.post("/auth/login", email=self.email, password=PASSWORD)
         self.api.headers["Authorization"] = f"Bearer {login['accessToken']}"
 
     def close(self) -> None:

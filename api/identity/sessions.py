@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api.answers import Answer, answer
 from api.errors import Detail, InvalidValue, Problem, problem_body
 from api.guard import FORM, OPEN_TO_ALL, GuardedRoute
+from api.identity.browsers import forget, keep, kept_token
 from api.identity.guesses import guessing, network
 from api.openapi import refusals, token_form
 from api.requests import Write, Writing
@@ -50,9 +51,9 @@ class Credentials(Input):
 
 
 class Refreshing(Input):
-    """The refresh token of the last answer."""
+    """The refresh token of the last answer; without one, the cookie that has it."""
 
-    refresh_token: Annotated[str, Field(min_length=1, max_length=200)]
+    refresh_token: Annotated[str | None, Field(min_length=1, max_length=200)] = None
 
 
 class Person(Output):
@@ -67,7 +68,8 @@ class Session(Output):
     """A sign-in."""
 
     access_token: str
-    refresh_token: str
+    refresh_token: str | None
+    """None where a cookie has it, which is what `X-Tallyport-Session: cookie` asks for."""
     token_type: str = "Bearer"  # noqa: S105 - the word, not a token
     expires_at: datetime
     user: Person
@@ -107,7 +109,7 @@ async def login(body: Credentials, write: Writing) -> Response:
 async def refresh(body: Refreshing, write: Writing) -> Response:
     """Exchange a refresh token. One that was used before ends the whole session."""
     return await write.dispatch(
-        RefreshSession(refresh_token=body.refresh_token),
+        RefreshSession(refresh_token=body.refresh_token or kept_token(write)),
         lambda session: session_of(write, session),
     )
 
@@ -131,7 +133,8 @@ async def ended(write: Write, done: Answer, session_id: str) -> Response:
             "sessions", position, timeout_seconds=write.options.wait_seconds_max
         )
     write.doorkeeper.forget_session(session_id)
-    return done.response()
+    own = session_id == write.caller.session_id
+    return (forget(write, done) if own else done).response()
 
 
 @token_router.post(
@@ -217,13 +220,15 @@ def session_of(write: Write, session: SignedIn) -> Answer:
     if not session.refresh_token:
         return _stolen(write)
     access_token, expires_at = _issue(write, session)
+    cookie = keep(write, session.refresh_token)
     return answer(
         Session(
             access_token=access_token,
-            refresh_token=session.refresh_token,
+            refresh_token=None if cookie else session.refresh_token,
             expires_at=expires_at,
             user=Person(id=session.user_id, username=session.username, email=session.email),
-        )
+        ),
+        headers=cookie,
     )
 
 

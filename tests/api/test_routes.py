@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from api.dashboard import SECTIONS
 from tests.api.conftest import Api, Body, Visitor
 from tests.wiring import PASSWORD
 
@@ -28,6 +29,8 @@ ASSERTION = {
     "response": {"clientDataJSON": "e30", "authenticatorData": "AA", "signature": "AA"},
 }
 PAGES = {"/openapi.json", "/docs", "/redoc", "/static/{name}", "/problems", "/problems/{code}"}
+PAGES |= {"/", "/assets/{name}"}
+PAGES |= {f"/{each}{rest}" for each in SECTIONS for rest in ("", "/{first}", "/{first}/{second}")}
 
 
 @dataclass(frozen=True, kw_only=True)

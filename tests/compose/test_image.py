@@ -88,6 +88,9 @@ def copy_checkout(context: Path) -> None:
         if (ROOT / name).is_file():
             (context / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, context / name)
+    build = [sys.executable, str(ROOT / "bin" / "_build_dashboard.py")]
+    subprocess.run([*build, str(ROOT / "dashboard")], check=True)
+    shutil.copytree(ROOT / "dashboard" / "dist", context / "dashboard" / "dist")
 
 
 def import_base(engine: docker.DockerClient) -> None:
@@ -207,10 +210,16 @@ def test_the_image_makes_its_tables_and_serves_the_api(
     try:
         assert wait_for(f"http://127.0.0.1:{port}/health/live", served) == HTTPStatus.OK
         assert wait_for(f"http://127.0.0.1:{port}/openapi.json", served) == HTTPStatus.OK
+        assert wait_for(f"http://127.0.0.1:{port}/assets/{script()}", served) == HTTPStatus.OK
         served.stop(timeout=20)
         assert served.wait()["StatusCode"] == 0, served.logs().decode()
     finally:
         served.remove(force=True)
+
+
+def script() -> str:
+    [found] = (ROOT / "dashboard" / "dist" / "assets").glob("index-*.js")
+    return found.name
 
 
 def signing_key() -> str:

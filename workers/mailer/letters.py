@@ -21,8 +21,8 @@ from workers.mailer import PendingMail
 TEMPLATES = Path(__file__).parent / "templates"
 LENGTH_MAX = 80
 PATHS: Mapping[LinkPurpose, str] = {
-    LinkPurpose.VERIFY_EMAIL: "/verify-email?token={}",
-    LinkPurpose.RESET_PASSWORD: "/reset-password?token={}",
+    LinkPurpose.VERIFY_EMAIL: "/verify-email#{}",
+    LinkPurpose.RESET_PASSWORD: "/reset-password#{}",
     LinkPurpose.INVITATION: "/invitations/{}",
 }
 """Where a link leads, on the platform's own site."""

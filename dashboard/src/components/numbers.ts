@@ -1,0 +1,31 @@
+/** Numbers as people read them. */
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+export function bytes(count: number): string {
+  let value = count;
+  let unit = 0;
+  while (value >= 1000 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value.toLocaleString("en", { maximumFractionDigits: value < 10 && unit > 0 ? 1 : 0 })} ${UNITS[unit]}`;
+}
+
+export function count(value: number): string {
+  return value.toLocaleString("en");
+}
+
+export function percent(share: number): string {
+  return `${(share * 100).toLocaleString("en", { maximumFractionDigits: share < 0.1 ? 2 : 1 })} %`;
+}
+
+export function milliseconds(value: number): string {
+  if (value >= 1000)
+    return `${(value / 1000).toLocaleString("en", { maximumFractionDigits: 2 })} s`;
+  return `${value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 })} ms`;
+}
+
+export function plural(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
+}

@@ -1,0 +1,106 @@
+import { api, ok, type Schema } from "../../api/client";
+import { useLive } from "../../api/live";
+import { useLoad } from "../../api/useLoad";
+import { Badge } from "../../components/Badge";
+import { LinkButton } from "../../components/Button";
+import { Moment } from "../../components/Moment";
+import { Empty } from "../../components/Notice";
+import { Show } from "../../components/Show";
+import { Pager, Table, type Column } from "../../components/Table";
+import { Page } from "../../layout/Page";
+import { Link, setQuery, useQuery } from "../../routing/router";
+import { mayWrite, useTeams } from "../../session/teams";
+import { shortImage, STATUSES, type Status } from "./deployment";
+
+type Summary = Schema["Summary"];
+
+const COLUMNS: ReadonlyArray<Column<Summary>> = [
+  {
+    name: "Name",
+    cell: (one) => (
+      <Link to={`/deployments/${one.id}`} className="main wrap">
+        {one.appName}
+      </Link>
+    ),
+  },
+  { name: "Status", cell: (one) => <Badge status={one.status} /> },
+  { name: "Image", cell: (one) => <span className="mono wrap">{shortImage(one.image)}</span> },
+  { name: "Replicas", right: true, cell: (one) => one.replicas },
+  { name: "Changed", cell: (one) => <Moment at={one.updatedAt} /> },
+];
+
+export function DeploymentsPage() {
+  const { team } = useTeams();
+  const query = useQuery();
+  const status = (query.get("status") ?? "") as Status | "";
+  const page = Number(query.get("page")) || 1;
+  const list = useLoad(`deployments ${team.id} ${status} ${page}`, (signal) =>
+    ok(
+      api.GET("/v1/deployments", {
+        params: {
+          query: { page, limit: 25, teamId: team.id, status: status || undefined },
+        },
+        signal,
+      }),
+    ),
+  );
+  useLive((event) => {
+    if (event.teamId === team.id && event.deploymentId) list.reload();
+  });
+
+  return (
+    <Page
+      title="Deployments"
+      lead="An image or your code, running under a name, behind a key."
+      actions={mayWrite(team) && <LinkButton to="/deployments/new">New deployment</LinkButton>}
+    >
+      <div className="card flush">
+        <div className="filters">
+          <label htmlFor="status" className="soft small">
+            Status
+          </label>
+          <select
+            id="status"
+            value={status}
+            onChange={(event) => setQuery({ status: event.target.value, page: "" })}
+          >
+            <option value="">All</option>
+            {STATUSES.map((one) => (
+              <option key={one}>{one}</option>
+            ))}
+          </select>
+        </div>
+        <Show of={list}>
+          {({ deployments, pagination }) =>
+            deployments.length > 0 ? (
+              <>
+                <Table
+                  caption="Deployments"
+                  columns={COLUMNS}
+                  rows={deployments}
+                  keyOf={(one) => one.id}
+                />
+                <Pager
+                  pagination={pagination}
+                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
+                />
+              </>
+            ) : status ? (
+              <Empty title={`Nothing is ${status}`}>
+                <p>Choose another status to see the others.</p>
+              </Empty>
+            ) : (
+              <Empty title="Nothing runs here yet">
+                <p>
+                  Deploy the sample from the catalogue to see how it goes, any image from a
+                  registry, or a folder of your own code.
+                </p>
+                {mayWrite(team) && <LinkButton to="/deployments/new">Deploy something</LinkButton>}
+              </Empty>
+            )
+          }
+        </Show>
+      </div>
+    </Page>
+  );
+}

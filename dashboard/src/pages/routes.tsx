@@ -1,0 +1,42 @@
+import { Redirect, type Route } from "../routing/router";
+import { DeploymentPage } from "./deployments/DeploymentPage";
+import { DeploymentsPage } from "./deployments/DeploymentsPage";
+import { NewDeploymentPage } from "./deployments/NewDeploymentPage";
+import { HomePage } from "./home/HomePage";
+import { KeyPage } from "./keys/KeyPage";
+import { KeysPage } from "./keys/KeysPage";
+import { InvitationPage } from "./sign-in/InvitationPage";
+import { ForgotPasswordPage, ResetPasswordPage } from "./sign-in/PasswordPages";
+import { SetupPage } from "./sign-in/SetupPage";
+import { SignUpPage } from "./sign-in/SignUpPage";
+import { VerifyEmailPage } from "./sign-in/VerifyEmailPage";
+
+/** Pages for everybody. `api/dashboard.py` has the first part of every path, too. */
+export const OPEN_ROUTES: readonly Route[] = [
+  { path: "/forgot-password", page: () => <ForgotPasswordPage /> },
+  { path: "/reset-password", page: () => <ResetPasswordPage /> },
+  { path: "/verify-email", page: () => <VerifyEmailPage /> },
+  { path: "/invitations/:token", page: ({ token = "" }) => <InvitationPage token={token} /> },
+  { path: "/setup", page: () => <SetupPage /> },
+];
+
+/** Pages for who is not signed in; the others go home. */
+export const STRANGERS_ROUTES: readonly Route[] = [
+  { path: "/sign-up", page: () => <SignUpPage /> },
+];
+
+/** Pages for who is signed in; the others are asked to sign in first. */
+export const ROUTES: readonly Route[] = [
+  { path: "/", page: () => <HomePage /> },
+  { path: "/deployments", page: () => <DeploymentsPage /> },
+  { path: "/deployments/new", page: () => <NewDeploymentPage /> },
+  { path: "/deployments/:id", page: ({ id = "" }) => <DeploymentPage id={id} key={id} /> },
+  {
+    path: "/deployments/:id/:tab",
+    page: ({ id = "", tab }) => <DeploymentPage id={id} tab={tab} key={id} />,
+  },
+  { path: "/keys", page: () => <KeysPage /> },
+  { path: "/keys/:id", page: ({ id = "" }) => <KeyPage id={id} key={id} /> },
+  { path: "/sign-in", page: () => <Redirect to="/" /> },
+  { path: "/sign-up", page: () => <Redirect to="/" /> },
+];

@@ -1,0 +1,147 @@
+"""The pages in a real browser, on a whole platform started once for all of them.
+
+Every test fails when a page said anything on its console, when a request failed that the test did
+not announce, or when something of ours broke the pages' own policy.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Response,
+    expect,
+    sync_playwright,
+)
+
+from tests.platform import PASSWORD, Person, Platform
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("TALLYPORT_CHROMIUM", "/usr/bin/chromium")
+WIDTHS = {"phone": 390, "tablet": 820, "desk": 1280}
+FAILED_LOAD = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
+PATIENCE_SECONDS = 60
+numbers = count(1)
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+
+
+@pytest.fixture(scope="package")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    build = ROOT / "bin" / "_build_dashboard.py"
+    subprocess.run([sys.executable, str(build), str(ROOT / "dashboard")], check=True)
+    home: Path = tmp_path_factory.mktemp("dashboard") / "home"
+    with Platform(home) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Visit:
+    """One person's browser, and what went wrong in it."""
+
+    def __init__(self, browser: Browser, platform: Platform) -> None:
+        self.platform = platform
+        self.context: BrowserContext = browser.new_context(
+            base_url=platform.api_url, viewport={"width": WIDTHS["desk"], "height": 860}
+        )
+        self.context.set_default_timeout(PATIENCE_SECONDS * 1000)
+        self.expected: set[int] = set()
+        """Statuses of refusals that the test provokes."""
+        self.troubles: list[str] = []
+        self.page = self.open()
+
+    def open(self) -> Page:
+        """Open another tab."""
+        page = self.context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
+        page.on("response", self._answered)
+        return page
+
+    def sign_in(self, person: Person, at: str = "/") -> None:
+        """Sign in through the page."""
+        self.page.goto(at)
+        self.page.get_by_label("E-mail").fill(person.email)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("navigation", name="Sections").wait_for(state="attached")
+
+    def look(self, name: str) -> None:
+        """Keep pictures in three widths, for a person to look at, where one is wanted."""
+        folder = os.environ.get("TALLYPORT_SCREENSHOTS")
+        if not folder:
+            return
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        before = self.page.viewport_size
+        for size, width in WIDTHS.items():
+            self.page.set_viewport_size({"width": width, "height": 860})
+            self.page.screenshot(path=f"{folder}/{name}-{size}.png", full_page=True)
+        if before is not None:
+            self.page.set_viewport_size(before)
+
+    def must_be_accessible(self) -> None:
+        """Let axe look for what keeps people out."""
+        source = (ROOT / "dashboard/node_modules/axe-core/axe.min.js").read_text()
+        self.page.evaluate(source)
+        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        serious = [
+            f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}"
+            for each in found["violations"]
+            if each["impact"] in {"serious", "critical"}
+        ]
+        assert not serious, "\n".join(serious)
+
+    def close(self) -> None:
+        self.context.close()
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type not in {"error", "warning"}:
+            return
+        status = FAILED_LOAD.search(message.text)
+        if status is None or int(status[1]) not in self.expected:
+            self.troubles.append(f"console: {message.text} {message.location}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400 and response.status not in self.expected:
+            with suppress(Exception):  # the page may be gone before its answer is read
+                self.troubles.append(f"{response.status} {response.url} {response.text()[:300]}")
+
+
+@pytest.fixture
+def visit(browser: Browser, platform: Platform) -> Iterator[Visit]:
+    visit = Visit(browser, platform)
+    yield visit
+    visit.close()
+    assert not visit.troubles, "\n".join(visit.troubles)
+
+
+@pytest.fixture
+def join(platform: Platform) -> Iterator[Callable[[], Person]]:
+    """Register somebody, over the API."""
+    people: list[Person] = []
+
+    def somebody() -> Person:
+        people.append(Person(platform, f"person{next(numbers)}"))
+        return people[-1]
+
+    yield somebody
+    for person in people:
+        with suppress(httpx.HTTPError):
+            person.close()
