@@ -32,8 +32,8 @@ async def api(settings: Settings, stop: asyncio.Event) -> None:
 
 async def gateway(settings: Settings, stop: asyncio.Event) -> None:
     """Keep HAProxy equal to the log, and store what it served."""
-    from bootstrap.certificates import follow_certificates  # noqa: PLC0415 - only this process
-    from bootstrap.data_plane import control, meter  # noqa: PLC0415 - the same
+    from bootstrap.data_plane import control, meter  # noqa: PLC0415 - only this process
+    from bootstrap.tls import follow_certificates  # noqa: PLC0415 - the same
 
     async with open_core(settings, connections_max=5) as core:
         await end_on(stop, control(core), meter(core), follow_certificates(core))
@@ -138,8 +138,9 @@ async def mailer(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
-    """Forget old answers, erase whoever is to be, tell of keys that expire, see people off."""
-    from bootstrap.mail import choose_mailer  # noqa: PLC0415 - only this process
+    """Forget old answers, erase, tell of keys that expire, see people off, keep certificates."""
+    from bootstrap.certificates import keep_certificates  # noqa: PLC0415 - only this process
+    from bootstrap.mail import choose_mailer  # noqa: PLC0415 - the same
     from projections.catalogue import VIEWS  # noqa: PLC0415 - the same
     from projections.departures import DEPARTURES  # noqa: PLC0415 - the same
     from projections.erasures import ERASURES  # noqa: PLC0415 - the same
@@ -174,9 +175,12 @@ async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
         finally:
             await news.close()
 
-    async with open_core(settings, connections_max=4) as core:
+    async with open_core(settings, connections_max=6) as core:
         await run_alone(
-            core, "scheduler", stop, lambda: end_on(stop, forget(), erase(), announce(), see_off())
+            core,
+            "scheduler",
+            stop,
+            lambda: end_on(stop, forget(), erase(), announce(), see_off(), keep_certificates(core)),
         )
 
 

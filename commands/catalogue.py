@@ -1,6 +1,15 @@
 """The table of contents: every command and the function that carries it out."""
 
-from commands import api_keys, custom_domains, deployments, identity, mail, metering, teams
+from commands import (
+    api_keys,
+    certificates,
+    custom_domains,
+    deployments,
+    identity,
+    mail,
+    metering,
+    teams,
+)
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
@@ -9,6 +18,7 @@ HANDLERS: Handlers = {
     **metering.HANDLERS,
     **deployments.HANDLERS,
     **custom_domains.HANDLERS,
+    **certificates.HANDLERS,
     **mail.HANDLERS,
     **teams.HANDLERS,
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from domain.api_keys import events as api_keys
+from domain.certificates import events as certificates
 from domain.custom_domains import events as custom_domains
 from domain.deployments import events as deployments
 from domain.identity import events as identity
@@ -84,6 +85,10 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "deployments.DeploymentFailed@1": deployments.DeploymentFailed,
     "deployments.DeploymentStopped@1": deployments.DeploymentStopped,
     "deployments.DeploymentDeleted@1": deployments.DeploymentDeleted,
+    "certificates.CertificateIssued@1": certificates.CertificateIssued,
+    "certificates.CertificateUploaded@1": certificates.CertificateUploaded,
+    "certificates.CertificateOrderFailed@1": certificates.CertificateOrderFailed,
+    "certificates.CertificateRemoved@1": certificates.CertificateRemoved,
     "custom_domains.DomainAdded@1": custom_domains.DomainAdded,
     "custom_domains.DomainCheckRequested@1": custom_domains.DomainCheckRequested,
     "custom_domains.DomainVerified@1": custom_domains.DomainVerified,

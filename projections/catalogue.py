@@ -4,6 +4,7 @@ from typing import Any
 
 from projections.api_keys import API_KEYS, KEY_CALLS, KEY_USAGE
 from projections.audit import AUDIT
+from projections.certificates import CERTIFICATES
 from projections.custom_domains import CUSTOM_DOMAINS
 from projections.departures import DEPARTURES
 from projections.deployments import DEPLOYMENTS
@@ -34,6 +35,7 @@ VIEWS: tuple[View[Any], ...] = (
     DEPLOYMENTS,
     REVISIONS,
     CUSTOM_DOMAINS,
+    CERTIFICATES,
     ROUTES,
     HOSTS,
     KEYS,

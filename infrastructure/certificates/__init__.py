@@ -11,11 +11,19 @@ from typing import Literal, Protocol
 
 import msgspec
 
-Origin = Literal["acme", "uploaded"]
+Origin = Literal["authority", "uploaded"]
 
 
 class LeaseLost(Exception):
     """Somebody else orders a certificate for this name by now."""
+
+
+class Unusable(Exception):
+    """This certificate or key cannot be used, and the message says why."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,21 +20,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from infrastructure.certificates import Certificate
+from infrastructure.certificates import Certificate, Unusable
 
 PEM_CHARACTERS_MAX = 14_000
 """Chain and key together: HAProxy takes no more at run time."""
 CHAIN_LENGTH_MAX = 6
 _RSA_BITS = range(2048, 4097)
 _CURVES = ("secp256r1", "secp384r1")
-
-
-class Unusable(Exception):
-    """This certificate or key cannot be used, and the message says why."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def inspected(

@@ -31,6 +31,9 @@ from commands.teams import (
     RenameTeam,
 )
 from commands.work import NOBODY, Actor
+from domain.certificates.events import CertificateIssued
+from domain.custom_domains.events import DomainAdded, DomainVerified
+from domain.custom_domains.values import DomainStatus
 from domain.deployments.values import ReplicaPhase, ReplicaReport
 from domain.identity.events import PasskeyAdded
 from domain.kernel.errors import DomainError
@@ -58,6 +61,7 @@ async def test_after_a_random_history_every_view_equals_its_replay(
         await story.step()
     await story.invite(people[0], people[1])
     await story.part(people[0], people[1])
+    await story.name(people[0])
     live = {view.name: await digest(installation, view) for view in VIEWS}
     await asyncio.gather(*(rebuild(installation, view) for view in VIEWS))
     assert {view.name: await digest(installation, view) for view in VIEWS} == live
@@ -118,6 +122,38 @@ class Story:
         await self._installation.add_member(team_id, other, Role.VIEWER)
         command = RemoveMember(team_id=team_id, user_id=other.user_id)
         await self._installation.dispatch(command, one.context)
+
+    async def name(self, person: Person) -> None:
+        """Let a deployment have a domain of its own, with a certificate."""
+        deployment_id = (await self._installation.deploy(person, "named")).deployment_id
+        domain_id, name, now = "dom-0000000001", "www.example.com", datetime.now(UTC)
+        added = DomainAdded(
+            domain_id=domain_id,
+            deployment_id=deployment_id,
+            team_id=person.team_id,
+            name=name,
+            token="token",
+            added_by=person.user_id,
+            added_at=now,
+        )
+        verified = DomainVerified(
+            name=name,
+            deployment_id=deployment_id,
+            previously=DomainStatus.PENDING,
+            verified_at=now,
+            next_check_at=now,
+        )
+        await self._installation.append(domain_id, added, verified)
+        issued = CertificateIssued(
+            domain_id=domain_id,
+            team_id=person.team_id,
+            name=name,
+            issuer="R11",
+            fingerprint="ab" * 32,
+            not_before=now,
+            not_after=now,
+        )
+        await self._installation.append("crt-0000000001", issued)
 
     async def step(self) -> None:
         steps = [self._make, self._make, self._change, self._change, self._observe, self._serve]

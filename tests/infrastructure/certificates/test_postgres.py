@@ -20,7 +20,7 @@ def made(name: str = SHOP, owner_id: str = "dom-1", *, days: float = 90) -> Stor
     return StoredCertificate(
         name=name,
         owner_id=owner_id,
-        origin="acme",
+        origin="authority",
         chain=chain,
         private_key=key,
         certificate=facts_of_pem(chain),

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bootstrap.certificates import SharedTable
 from bootstrap.haproxy import launch_options
 from bootstrap.settings import load
+from bootstrap.tls import SharedTable
 from infrastructure.certificates import StoredCertificate
 from infrastructure.certificates.inspecting import facts_of_pem
 from tests.certificates import Authority
