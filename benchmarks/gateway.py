@@ -47,6 +47,13 @@ BECOME_HAPROXY = (
 )
 
 
+class NoBoard:
+    """Nobody who wants to know what the gateway does."""
+
+    async def write(self, *_: object, **__: object) -> None:
+        """Hear it, and forget it."""
+
+
 class FixedTable:
     """A routing table that never changes."""
 
@@ -291,7 +298,9 @@ async def start_gateway(
     encoded = msgspec.json.encode(launch, enc_hook=str).decode()
     await start(stack, sys.executable, "-c", BECOME_HAPROXY, encoded)
     registry = CollectorRegistry()
-    control = Control(FixedTable(routing_table), launch, ControlOptions(), ControlMetrics(registry))
+    control = Control(
+        FixedTable(routing_table), NoBoard(), launch, ControlOptions(), ControlMetrics(registry)
+    )
     options = MeterOptions(gateway_id="bench", requests_folder=launch.requests_folder)
     tasks = [
         asyncio.create_task(control.run()),

@@ -28,6 +28,7 @@ from benchmarks.gateway import (
     BECOME_HAPROXY,
     GATEWAY,
     UPSTREAM,
+    NoBoard,
     answers,
     free_ports,
     key_text,
@@ -141,7 +142,9 @@ async def start_gateway(
     )
     encoded = msgspec.json.encode(launch, enc_hook=str).decode()
     await start(stack, sys.executable, "-c", BECOME_HAPROXY, encoded)
-    control = Control(source, launch, ControlOptions(), ControlMetrics(CollectorRegistry()))
+    control = Control(
+        source, NoBoard(), launch, ControlOptions(), ControlMetrics(CollectorRegistry())
+    )
     running = asyncio.create_task(control.run())
 
     async def stop() -> None:

@@ -30,6 +30,12 @@ class Containers:
         "20",
         "Replicas that one deployment may ask for.",
     )
+    drain_seconds: int = setting(
+        "TALLYPORT_DRAIN_SECONDS",
+        kinds.number(0, 3600),
+        "30",
+        "How long a replica that is to go may finish its requests, before it is stopped.",
+    )
     registry_check: str = setting(
         "TALLYPORT_REGISTRY_CHECK",
         kinds.choice("on", "off"),

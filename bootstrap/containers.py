@@ -9,6 +9,7 @@ import structlog
 from bootstrap.core import Core
 from bootstrap.settings import Settings
 from bootstrap.sources import sources_of
+from bootstrap.traffic import TRAFFIC, TrafficReader
 from commands.bus import Bus, Context
 from commands.deployments import SECRET_PURPOSE, ReportReplicas
 from commands.work import Actor
@@ -27,7 +28,7 @@ from projections.analytics.logs import ClickHouseLogSink
 from projections.analytics.samples import ClickHouseSampleSink
 from projections.deployments import DEPLOYMENTS, read_versions
 from projections.news import ViewNews
-from workers.provisioner import DeploymentObservation, DesiredDeployment
+from workers.provisioner import DeploymentObservation, DesiredDeployment, ProvisionerOptions
 from workers.provisioner.build_log import BuildLog
 from workers.provisioner.logs import LogCollector
 from workers.provisioner.reconciler import Provisioner
@@ -50,8 +51,15 @@ async def provision(core: Core) -> None:
     )
     collector = LogCollector(driver, sink, folder / "logs.json")
     bus = core.bus()
-    desired = LogDesiredState(core, bus)
-    worker = Provisioner(driver, desired, BusReports(bus), collector)
+    news = ViewNews(core.conninfo, {DEPLOYMENTS.name, TRAFFIC})
+    worker = Provisioner(
+        driver,
+        LogDesiredState(core, bus, news),
+        TrafficReader(core.pool, news),
+        BusReports(bus),
+        collector,
+        options=ProvisionerOptions(drain_seconds=settings.containers.drain_seconds),
+    )
     sampler = Sampler(
         driver,
         lambda: worker.replicas,
@@ -66,7 +74,7 @@ async def provision(core: Core) -> None:
             group.create_task(sampler.run())
     finally:
         await end(telling)
-        await desired.close()
+        await news.close()
         await driver.close()
         await clickhouse.close()
 
@@ -159,10 +167,10 @@ def pinned(image: str, digest: str | None) -> str:
 class LogDesiredState:
     """What should run: the ids from the view, each deployment's state from the log itself."""
 
-    def __init__(self, core: Core, bus: Bus) -> None:
+    def __init__(self, core: Core, bus: Bus, news: ViewNews) -> None:
         self._core = core
         self._bus = bus
-        self._news = ViewNews(core.conninfo, {DEPLOYMENTS.name})
+        self._news = news
 
     async def read(self) -> Sequence[DesiredDeployment]:
         """Return every deployment that is not gone; raises when the view cannot be read."""
@@ -178,18 +186,14 @@ class LogDesiredState:
                 # Another process changed it since we last looked.
                 loaded = await self._bus.load(DEPLOYMENT, deployment_id, fresh=True)
             if loaded.state is not None and loaded.state.status is not Status.DELETED:
-                desired.append(await self._desired(loaded.state))
+                desired.append(await self._desired(loaded.state, loaded.version))
         return desired
 
     async def wait_for_change(self, timeout_seconds: float) -> None:
-        """Return when a deployment changed, or after the time."""
+        """Return when a deployment changed or a gateway took something over, or after the time."""
         await self._news.wait(timeout_seconds)
 
-    async def close(self) -> None:
-        """Stop listening."""
-        await self._news.close()
-
-    async def _desired(self, state: Deployment) -> DesiredDeployment:
+    async def _desired(self, state: Deployment, version: int) -> DesiredDeployment:
         await self._core.vault.load([state.team_id])
         blueprint = state.blueprint
         return DesiredDeployment(
@@ -201,6 +205,7 @@ class LogDesiredState:
             env={name: self._secret(text) for name, text in blueprint.environment.items()},
             replicas=state.target,
             revision=state.revision,
+            version=version,
             resources=blueprint.resources,
             health_check=blueprint.health_check,
             registry_auth=self._registry_auth(blueprint),
@@ -231,6 +236,7 @@ class BusReports:
             deployment_id=deployment_id,
             replicas=observation.replicas,
             problem=observation.problem,
+            in_rotation=observation.in_rotation,
             hopeless_revision=observation.hopeless_revision,
         )
         try:

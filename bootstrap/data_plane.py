@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from bootstrap.core import Core, Pool
 from bootstrap.haproxy import launch_options
+from bootstrap.traffic import TrafficWriter
 from domain.metering.events import RequestsServed
 from domain.metering.values import frame_event_id
 from gateway.configuration import Host, Key, Replica, Route, RoutingTable
@@ -24,10 +25,10 @@ from projections.tables import read_rows
 async def control(core: Core) -> None:
     """Keep HAProxy equal to the views. Never returns."""
     table = ViewTable(core.pool, core.conninfo)
+    launch = launch_options(core.settings)
+    board = TrafficWriter(core.pool, launch.gateway_id)
     try:
-        await Control(
-            table, launch_options(core.settings), ControlOptions(), ControlMetrics(REGISTRY)
-        ).run()
+        await Control(table, board, launch, ControlOptions(), ControlMetrics(REGISTRY)).run()
     finally:
         await table.close()
 
@@ -105,6 +106,9 @@ def _route(row: RouteRow) -> Route:
         app_name=row.app_name,
         visibility=row.visibility,
         replicas=tuple(Replica(one.id, one.address, one.port) for one in row.replicas),
+        draining=row.draining,
+        is_open=row.is_open,
+        version=row.version,
     )
 
 

@@ -7,6 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from bootstrap.settings import Settings
+from bootstrap.traffic import TRAFFIC_SCHEMA
 from infrastructure.certificates.postgres import CERTIFICATES_SCHEMA
 from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA
 from infrastructure.sealing.postgres import SEALING_SCHEMA
@@ -33,6 +34,7 @@ SCHEMAS = (
     VIEWS_SCHEMA,
     RELAY_SCHEMA + _RELAY_GRANTS,
     CERTIFICATES_SCHEMA,
+    TRAFFIC_SCHEMA,
     _INSTALLATION_SCHEMA,
 )
 

@@ -119,6 +119,8 @@ class ReportReplicas(Command, frozen=True, kw_only=True):
     deployment_id: str
     replicas: tuple[ReplicaReport, ...]
     problem: str | None = None
+    in_rotation: bool = True
+    """Whether every gateway sends requests to those that are ready."""
     hopeless_revision: int | None = None
     """A revision that was tried often enough."""
 
@@ -263,6 +265,7 @@ async def report_replicas(command: ReportReplicas, work: Work) -> None:
     events = state.observe(
         command.replicas,
         problem=command.problem,
+        in_rotation=command.in_rotation,
         hopeless_revision=command.hopeless_revision,
         by=work.actor.id,
     )

@@ -31,13 +31,12 @@ def server_changes(
 ) -> Iterator[str]:
     """Yield the commands for the servers of every backend the worker has.
 
-    A backend that nobody wants any more keeps no server; the next reload removes it.
+    New ones come before old ones go: requests are served between two commands, too. A backend
+    that nobody wants any more keeps no server; the next reload removes it.
     """
     for backend in state.servers.keys() | state.aside.keys():
         has, aside = state.servers.get(backend, {}), state.aside.get(backend, set())
         wanted = wants.get(backend, {})
-        for name in has.keys() - wanted.keys():
-            yield f"set server {backend}/{name} state maint"
         for name, place in wanted.items():
             server = f"{backend}/{name}"
             if name in aside:
@@ -49,6 +48,8 @@ def server_changes(
                 yield f"enable server {server}"
             elif has[name] != place:
                 yield _move(server, place)
+        for name in has.keys() - wanted.keys():
+            yield f"set server {backend}/{name} state maint"
 
 
 def apply_servers(state: WorkerState, wants: Mapping[str, Mapping[str, str]]) -> None:

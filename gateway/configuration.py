@@ -51,6 +51,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     app_name: str
     visibility: Visibility = "private"
     replicas: tuple[Replica, ...] = ()
+    draining: tuple[str, ...] = ()
+    """Ids of replicas that get no new request, and are waited for."""
+    is_open: bool = True
+    """False once it is being deleted: nothing leads to it any more."""
+    version: int = 0
+    """How much of the deployment's history this row has in it."""
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +135,10 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     servers: dict[str, dict[str, str]]
     """By deployment: each replica's place (`address:port`) by its name."""
     maps: dict[str, dict[str, str]]
+    draining: dict[str, tuple[str, ...]] = {}
+    """By deployment: the replicas that are waited for."""
+    versions: dict[str, int] = {}
+    """By deployment: how much of its history is in here."""
     rejected: tuple[str, ...] = ()
     """Why a route or key of the table was left out: one bad row must not stop the others."""
 
@@ -176,8 +186,8 @@ def render(
     table: RoutingTable, options: GatewayOptions, *, metering: str = METERING_ON
 ) -> Rendered:
     """Return what makes HAProxy serve this table; `ValueError` for a wrong option."""
-    routes, servers, refused_routes = render_routes(table.routes)
-    hosts, refused_hosts = render_hosts(table.hosts, routes)
+    routes = render_routes(table.routes)
+    hosts, refused_hosts = render_hosts(table.hosts, routes.entries)
     keys: dict[str, str] = {}
     grants: dict[str, str] = {}
     addresses: dict[str, str] = {}
@@ -193,36 +203,51 @@ def render(
             addresses.update(entries.addresses)
     return Rendered(
         config=render_config(options),
-        servers=servers,
+        servers=routes.servers,
+        draining=routes.draining,
+        versions=routes.versions,
         maps={
-            ROUTES: routes,
+            ROUTES: routes.entries,
             HOSTS: hosts,
             KEYS: keys,
             GRANTS: grants,
             ADDRESSES: addresses,
             FLAGS: {"metering": metering},
         },
-        rejected=(*refused_routes, *refused_hosts, *refused_keys),
+        rejected=(*routes.rejected, *refused_hosts, *refused_keys),
     )
 
 
-def render_routes(
-    table: Iterable[Route],
-) -> tuple[dict[str, str], dict[str, dict[str, str]], list[str]]:
-    """Return the map of routes, the servers by deployment, and why a route was left out."""
-    routes: dict[str, str] = {}
+class RenderedRoutes(msgspec.Struct, frozen=True, kw_only=True):
+    """What all routes are in the maps and among the servers."""
+
+    entries: dict[str, str] = {}
     servers: dict[str, dict[str, str]] = {}
+    draining: dict[str, tuple[str, ...]] = {}
+    versions: dict[str, int] = {}
     rejected: list[str] = []
+    """Why a route was left out."""
+
+
+def render_routes(table: Iterable[Route]) -> RenderedRoutes:
+    """Return what these routes are; what cannot be used is named."""
+    rendered = RenderedRoutes()
     for route in table:
+        name = route.deployment_id
         try:
-            if route.deployment_id in servers or route.app_name in routes:
-                raise ValueError(f"a second route {route.deployment_id!r}, {route.app_name!r}")  # noqa: TRY301 - one way out
+            if name in rendered.servers or route.app_name in rendered.entries:
+                raise ValueError(f"a second route {name!r}, {route.app_name!r}")  # noqa: TRY301 - one way out
             entry, places = _route_entry(route), _places(route)
         except ValueError as error:
-            rejected.append(str(error))
-        else:
-            routes[route.app_name], servers[route.deployment_id] = entry, places
-    return routes, servers, rejected
+            rendered.rejected.append(str(error))
+            continue
+        if route.is_open:
+            rendered.entries[route.app_name] = entry
+        rendered.servers[name] = places
+        rendered.versions[name] = route.version
+        if route.draining:
+            rendered.draining[name] = route.draining
+    return rendered
 
 
 def render_hosts(

@@ -39,6 +39,8 @@ from gateway.rendering import Renderer, Step
 from gateway.runtime import ChangeRefused, HAProxyAway, Runtime, WorkerState
 from gateway.saving import Saver
 from gateway.snapshot import Snapshot
+from gateway.traffic import Announcer, TrafficBoard, traffic_of
+from infrastructure.ending import end
 
 log = structlog.get_logger()
 
@@ -65,6 +67,8 @@ class ControlOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How often HAProxy and the disk are looked at when nothing changes."""
     gather_seconds: float = 0.02
     """How long a change waits for others that come with it."""
+    drain_tick_seconds: float = 0.1
+    """How often replicas that are waited for are looked at."""
     reread_seconds: float = 300.0
     """How often the whole table is read although nobody said that it changed."""
     audit_seconds: float = 300.0
@@ -105,11 +109,13 @@ class Control:
     def __init__(
         self,
         source: TableSource,
+        board: TrafficBoard,
         launch: LaunchOptions,
         options: ControlOptions,
         metrics: ControlMetrics,
     ) -> None:
         self._source = source
+        self._announcer = Announcer(board)
         self._gateway = launch.gateway
         self._requests_folder = launch.requests_folder
         self._options = options
@@ -119,6 +125,8 @@ class Control:
         self._runtime = Runtime(launch.run_folder)
         self._workers: dict[int, WorkerState] = {}
         self._equal: dict[int, Rendered] = {}
+        self._living: frozenset[int] = frozenset()
+        self._announced: tuple[int, frozenset[int]] | None = None
         self._table: RoutingTable | None = None
         self._step: Step | None = None
         self._reload_is_due = False
@@ -130,6 +138,7 @@ class Control:
     async def run(self) -> None:
         """Never returns. The source and HAProxy may come and go."""
         changed = True
+        announcing = asyncio.create_task(self._announcer.run())
         try:
             while True:
                 if changed or time.monotonic() - self._read_at > self._options.reread_seconds:
@@ -137,6 +146,7 @@ class Control:
                 await self.turn()
                 changed = await self._changed()
         finally:
+            await end(announcing)
             await self._files.finish()
 
     async def turn(self) -> None:
@@ -147,6 +157,7 @@ class Control:
                 await self._withdraw_rights(self._step)
                 self._save_files(self._step.after)
             await self._equalize()
+            await self._announce()
         except HAProxyAway as error:
             self._forget_workers()
             self._say_reachable(reachable=False, why=str(error))
@@ -170,9 +181,7 @@ class Control:
 
     async def _changed(self) -> bool:
         try:
-            # A reload waits for nothing but the files.
-            patience = self._options.gather_seconds if self._reload_is_due else None
-            changed = await self._source.wait_for_change(patience or self._options.tick_seconds)
+            changed = await self._source.wait_for_change(self._patience())
         except Exception as error:  # noqa: BLE001 - the same
             log.warning("routing table cannot be followed", reason=repr(error))
             await asyncio.sleep(self._options.tick_seconds)
@@ -180,6 +189,13 @@ class Control:
         if changed:
             await asyncio.sleep(self._options.gather_seconds)
         return changed
+
+    def _patience(self) -> float:
+        if self._reload_is_due:
+            return self._options.gather_seconds  # it waits for nothing but the files
+        if self._step is not None and self._step.after.draining:
+            return self._options.drain_tick_seconds
+        return self._options.tick_seconds
 
     async def _render(self) -> None:
         if self._table is None:
@@ -262,6 +278,32 @@ class Control:
         if self._step is not None and self._reload_is_due:
             await self._reload(self._step.after)
 
+    async def _announce(self) -> None:
+        """Say what is served now, if every living worker has all of the table."""
+        if self._step is None:
+            return
+        wanted = self._step.after
+        if any(self._equal.get(worker) is not wanted for worker in self._living):
+            return
+        if self._announced == (id(wanted), self._living) and not wanted.draining:
+            self._announcer.confirm()
+            return
+        busy: set[tuple[str, str]] = set()
+        for worker in self._living:
+            aside = self._workers[worker].aside
+            draining = [name for name in wanted.draining if aside.get(name)]
+            busy |= await self._runtime.busy(worker, draining)
+        on_disk = self._files.on_disk()
+        self._announcer.tell(
+            traffic_of(
+                wanted,
+                [self._workers[worker] for worker in self._living],
+                busy=busy,
+                on_disk=None if on_disk is None else on_disk.servers,
+            )
+        )
+        self._announced = (id(wanted), self._living)
+
     async def _reload(self, wanted: Rendered) -> None:
         """Start a worker on the files, once they have what is wanted."""
         if not self._files.suffices_for(wanted):
@@ -281,7 +323,8 @@ class Control:
     async def _living_workers(self) -> tuple[int, list[int]]:
         """Return the current and the old workers, and forget those that ended."""
         current, old = await self._runtime.workers()
-        for worker in self._workers.keys() - {current, *old}:
+        self._living = frozenset({current, *old})
+        for worker in self._workers.keys() - self._living:
             self._forget_worker(worker)
         return current, old
 

@@ -49,8 +49,8 @@ class Renderer:
     def step(self, table: RoutingTable, *, metering: str) -> Step:
         """Render a table. Equal to rendering it whole, when no two keys have the same hash."""
         before = self._rendered
-        routes, servers, refused_routes = render_routes(table.routes)
-        hosts, refused_hosts = render_hosts(table.hosts, routes)
+        routes = render_routes(table.routes)
+        hosts, refused_hosts = render_hosts(table.hosts, routes.entries)
         touched, wanted = self._take({id(key): key for key in table.keys})
         keys = {
             name: _changed({} if before is None else before.maps[name], touched[name], wanted[name])
@@ -58,9 +58,11 @@ class Renderer:
         }
         self._rendered = Rendered(
             config=self._config,
-            servers=servers,
-            maps={ROUTES: routes, HOSTS: hosts, **keys, FLAGS: {"metering": metering}},
-            rejected=(*refused_routes, *refused_hosts, *self._rejected.values()),
+            servers=routes.servers,
+            draining=routes.draining,
+            versions=routes.versions,
+            maps={ROUTES: routes.entries, HOSTS: hosts, **keys, FLAGS: {"metering": metering}},
+            rejected=(*routes.rejected, *refused_hosts, *self._rejected.values()),
         )
         return Step(before=before, after=self._rendered, touched=touched)
 

@@ -7,7 +7,7 @@ must not go on working there.
 import asyncio
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +21,10 @@ _ANSWER_PART_BYTES = 1024**2
 _CONNECT_RETRIES = 100
 _CONNECT_PAUSE_SECONDS = 0.02
 _BATCH_BYTES_MAX = 200_000
+_SERVERS = 4
+"""The rows of `show stat` that are about servers."""
+_IDLE = {("0", "0"), ("", "0"), ("", "")}
+"""Waiting and running requests of a server that has none."""
 _HARMLESS = re.compile(
     r"New server registered\.|Server deleted\.|(IP|port) changed from .*|no need to change .*"
     r"|New empty certificate store .*|Transaction (created|updated) for certificate .*"
@@ -127,6 +131,16 @@ class Runtime:
         state = WorkerState(config="", maps={}, servers={}, aside={})
         _add_servers(state, await self._ask([f"@!{worker} show servers state"]))
         return state.aside
+
+    async def busy(self, worker: int, backends: Iterable[str]) -> set[tuple[str, str]]:
+        """Return the servers of these backends that have a request now, or one that waits."""
+        commands = [f"@!{worker} show stat {backend} {_SERVERS} -1" for backend in backends]
+        found: set[tuple[str, str]] = set()
+        for row in (await self._ask(commands)).splitlines() if commands else ():
+            backend, server, waiting, _, requests, *_ = [*row.split(","), "", "", "", "", ""]
+            if not row.startswith("#") and (waiting, requests) not in _IDLE:
+                found.add((backend, server))
+        return found
 
     async def _ask(self, commands: Sequence[str], timeout_seconds: float | None = None) -> str:
         """Send commands and return all that is answered, however long that goes on."""

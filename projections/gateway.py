@@ -1,7 +1,8 @@
 """What the gateway has to know: who may call what, and where the replicas are.
 
 The gateway's agent reads these three tables and keeps HAProxy equal to them. A revoked key, a
-deleted deployment and a domain that is not verified are simply not there.
+deleted deployment and a domain that is not verified are simply not there; a replica that leaves is
+named until it has gone, so that the gateway can say when it is idle.
 """
 
 from collections.abc import Sequence
@@ -49,6 +50,12 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     app_name: str
     visibility: Visibility
     replicas: tuple[ReplicaAddress, ...] = ()
+    draining: tuple[str, ...] = ()
+    """Replicas that get no new request, until they have stopped."""
+    is_open: bool = True
+    """False once it is being deleted: then its name leads nowhere."""
+    version: int
+    """How many of the deployment's events are in here."""
 
 
 class HostRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,38 +81,58 @@ class GatewayKeyRow(msgspec.Struct, frozen=True, kw_only=True):
     allowed_cidrs: tuple[str, ...] = ()
 
 
-def _fold_route(row: RouteRow | None, event: Event, _: RecordedEvent) -> RouteRow | None:
+def _fold_route(row: RouteRow | None, event: Event, recorded: RecordedEvent) -> RouteRow | None:
     if isinstance(event, DeploymentRequested):
         return RouteRow(
             deployment_id=event.deployment_id,
             team_id=event.team_id,
             app_name=event.app_name,
             visibility=event.visibility,
+            version=recorded.version,
         )
-    if row is None or isinstance(event, DeploymentDeletionRequested | DeploymentDeleted):
+    if row is None or isinstance(event, DeploymentDeleted):
         return None
-    ready = {replica.id: replica for replica in row.replicas}
+    row = msgspec.structs.replace(row, version=recorded.version)
     match event:
-        case ReplicaBecameReady():
-            ready[event.replica_id] = ReplicaAddress(
-                id=event.replica_id, address=event.address, port=event.port
-            )
-        case ReplicaBecameUnhealthy() | ReplicaDraining() | ReplicaStopped():
-            ready.pop(event.replica_id, None)
-        case DeploymentStopRequested():
-            ready.clear()
         case DeploymentUpdated():
             return msgspec.structs.replace(row, visibility=event.visibility)
         case DeploymentTransferred():
             return msgspec.structs.replace(row, team_id=event.team_id)
         case _:
-            return row
-    return msgspec.structs.replace(row, replicas=tuple(ready.values()))
+            return _with_replicas(row, event)
+
+
+def _with_replicas(row: RouteRow, event: Event) -> RouteRow:
+    ready = {replica.id: replica for replica in row.replicas}
+    draining = dict.fromkeys(row.draining)
+    match event:
+        case ReplicaBecameReady():
+            ready[event.replica_id] = ReplicaAddress(
+                id=event.replica_id, address=event.address, port=event.port
+            )
+            draining.pop(event.replica_id, None)
+        case ReplicaBecameUnhealthy():
+            ready.pop(event.replica_id, None)
+        case ReplicaDraining():
+            ready.pop(event.replica_id, None)
+            draining[event.replica_id] = None
+        case ReplicaStopped():
+            ready.pop(event.replica_id, None)
+            draining.pop(event.replica_id, None)
+        case DeploymentStopRequested() | DeploymentDeletionRequested():
+            draining.update(dict.fromkeys(ready))
+            ready.clear()
+    return msgspec.structs.replace(
+        row,
+        replicas=tuple(ready.values()),
+        draining=tuple(draining),
+        is_open=row.is_open and not isinstance(event, DeploymentDeletionRequested),
+    )
 
 
 ROUTES = View(
     name="gateway_routes",
-    version=3,
+    version=4,
     topic=Topic.EVENTS,
     row=RouteRow,
     key=("deployment_id",),

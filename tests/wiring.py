@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from bootstrap.traffic import TRAFFIC_SCHEMA
 from commands.api_keys import CreateApiKey, CreatedApiKey
 from commands.bus import Bus, Command, Context, Receipt
 from commands.catalogue import HANDLERS
@@ -48,6 +49,7 @@ SCHEMAS = (
     VIEWS_SCHEMA,
     RELAY_SCHEMA,
     CERTIFICATES_SCHEMA,
+    TRAFFIC_SCHEMA,
 )
 SECRET = b"a secret that only tests have .."
 PASSWORD = "correct horse battery"

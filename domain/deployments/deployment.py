@@ -198,6 +198,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         reports: Sequence[ReplicaReport],
         *,
         problem: str | None,
+        in_rotation: bool = True,
         hopeless_revision: int | None = None,
         by: str = "provisioner",
     ) -> list[Event]:
@@ -216,7 +217,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
             failed = after._give_up(reason, by=by)  # noqa: SLF001 - our own
             if failed:
                 return events + failed
-        return events + after._status_changes(reports, problem=problem)  # noqa: SLF001 - our own
+        return events + after._status_changes(  # noqa: SLF001 - our own
+            reports, problem=problem, in_rotation=in_rotation
+        )
 
     @property
     def _next_revision(self) -> int:
@@ -265,7 +268,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         return events
 
     def _status_changes(
-        self, reports: Sequence[ReplicaReport], *, problem: str | None
+        self, reports: Sequence[ReplicaReport], *, problem: str | None, in_rotation: bool
     ) -> list[Event]:
         if self.status is Status.STOPPING and not self.replicas:
             return [DeploymentStopped()]
@@ -276,7 +279,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         serving = [r for r in self.replicas.values() if r.phase is ReplicaPhase.READY]
         ready = sum(1 for replica in serving if replica.revision == self.revision)
         if ready == self.target == len(self.replicas):
-            return self._became_healthy(ready, reports)
+            # It is healthy for its owner when requests come through, not a moment before.
+            return self._became_healthy(ready, reports) if in_rotation else []
         reason = problem or _first_failure(reports)
         if not serving and reason is not None and reason != self.failure:
             return [DeploymentFailed(reason=reason)]

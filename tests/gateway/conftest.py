@@ -4,7 +4,15 @@ import json
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -21,6 +29,7 @@ from gateway.control import Control, ControlMetrics, ControlOptions
 from gateway.launch import LaunchOptions
 from gateway.meter import Meter, MeterMetrics, MeterOptions
 from gateway.runtime import HAProxyAway, Runtime
+from gateway.traffic import RouteTraffic, TrafficBoard
 from infrastructure.event_store import Conflict
 
 KEY = "tp_live_4fQ1zYkPq0aNsecretsecretsecretsecret_a1b2c3"
@@ -254,6 +263,24 @@ class Table:
         return self._changed.is_set()
 
 
+class Board:
+    """What a gateway said, in memory."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, RouteTraffic] = {}
+        self.heartbeats = 0
+        self.away = False
+
+    async def write(
+        self, changed: Mapping[str, RouteTraffic], gone: Collection[str], *, afresh: bool
+    ) -> None:
+        if self.away:
+            raise ConnectionError("the board is away")
+        kept = {} if afresh else {name: self.said[name] for name in self.said if name not in gone}
+        self.said = {**kept, **changed}
+        self.heartbeats += 1
+
+
 class Frames:
     """A store of frames in memory: a version can be there once."""
 
@@ -317,10 +344,13 @@ class Running:
         )
         return self._start(meter.run())
 
-    def control(self, gateway: Gateway, table: Table, **options: object) -> asyncio.Task[None]:
+    def control(
+        self, gateway: Gateway, table: Table, board: TrafficBoard | None = None, **options: object
+    ) -> asyncio.Task[None]:
         values = {"tick_seconds": 0.05, "refused_pause_seconds": 0.1} | options
         control = Control(
             table,
+            board or Board(),
             gateway.launch,
             ControlOptions(**values),  # type: ignore[arg-type]
             ControlMetrics(CollectorRegistry()),

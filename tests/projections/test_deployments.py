@@ -159,9 +159,12 @@ async def test_a_stopping_deployment_gets_no_more_requests_at_once(
     installation.start_views([ROUTES])
     await installation.dispatch(StopDeployment(deployment_id=ids[0]), anna.context)
     routes = {row["deployment_id"]: row for row in await installation.rows(ROUTES)}
-    assert routes[ids[0]]["replicas"] == []
+    assert (routes[ids[0]]["replicas"], routes[ids[0]]["draining"]) == ([], ["r1"])
     assert routes[ids[1]]["replicas"] == [{"id": "r1", "address": "127.0.0.1", "port": 9001}]
     await installation.dispatch(DeleteDeployment(deployment_id=ids[0]), anna.context)
+    is_open = {row["deployment_id"]: row["is_open"] for row in await installation.rows(ROUTES)}
+    assert is_open == {ids[0]: False, ids[1]: True}
+    await observe(installation, ids[0])
     assert [row["deployment_id"] for row in await installation.rows(ROUTES)] == [ids[1]]
 
 

@@ -9,9 +9,10 @@ hand is repaired by the next look. What must be remembered is written on the rep
 - `health.py` probes, `backoff.py` spaces out what keeps failing, `logs.py` collects the logs,
   `sampler.py` notes what each replica uses.
 
-A replica that must go while it serves is first reported as *draining*, so that the gateway stops
-sending to it, and stopped a moment later. When the engine or the wishes cannot be read, nothing is
-done: no answer never means "there is nothing".
+An old replica goes only when enough new ones serve, by the word of every gateway (`traffic.py`).
+It is first reported as *draining*, so that gateways stop sending to it, and stopped when each of
+them says that it has no request left there, or after a bound. When the engine, the wishes or the
+gateways cannot be read, nothing is done: no answer never means "there is nothing".
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,8 @@ class DesiredDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """How many should run now: 0 for a stopped one, and for one that is being deleted."""
     revision: int
     """Grows when image, environment or resources change."""
+    version: int = 0
+    """How many events the deployment has, as far as this was read from them."""
     resources: Resources = Resources()
     health_check: HealthCheck | None = None
     registry_auth: RegistryAuth | None = None
@@ -77,6 +80,8 @@ class DeploymentObservation(msgspec.Struct, frozen=True, kw_only=True):
     replicas: tuple[ReplicaReport, ...] = ()
     problem: str | None = None
     """Why it is not as it should be, in words for its owner; None when nothing is wrong."""
+    in_rotation: bool = True
+    """Whether every gateway sends requests to each wanted replica that is ready."""
     hopeless_revision: int | None = None
     """The wanted revision, when it was tried often enough to say that it will not come up."""
 
@@ -132,8 +137,8 @@ class ProvisionerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     interval_seconds: float = 1.0
     """Longest time between two looks."""
-    drain_seconds: float = 2.0
-    """How long a serving replica is announced as draining before it is stopped."""
+    drain_seconds: float = 30.0
+    """How long a draining replica's requests are waited for, at most, before it is stopped."""
     stop_grace_seconds: float = 10.0
     """Between SIGTERM and SIGKILL."""
     startup_seconds: float = 60.0

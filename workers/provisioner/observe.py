@@ -31,8 +31,23 @@ def observe(
     reports = tuple(_report(replica, memory, draining=draining) for replica in replicas)
     return DeploymentObservation(
         replicas=reports,
+        in_rotation=_is_in_rotation(desired, replicas, memory),
         problem=_problem(desired, reports, memory),
         hopeless_revision=desired.revision if _is_hopeless(desired, actual, memory) else None,
+    )
+
+
+def _is_in_rotation(
+    desired: DesiredDeployment, replicas: Sequence[ActualReplica], memory: Memory
+) -> bool:
+    """Tell whether gateways send requests to what is ready; of what runs, it was said before."""
+    if desired.phase == "running":
+        return True
+    wanted = {desired.replica_id(number) for number in range(1, desired.replicas + 1)}
+    return all(
+        memory.traffic.serves(replica)
+        for replica in replicas
+        if replica.replica_id in wanted and is_ready(replica, memory)
     )
 
 

@@ -10,6 +10,7 @@ from infrastructure.containers import ActualReplica, ReplicaSpec, ReplicaState
 from workers.provisioner import DesiredDeployment, ProvisionerOptions
 from workers.provisioner.backoff import delay_seconds
 from workers.provisioner.health import Health
+from workers.provisioner.traffic import Traffic
 
 
 class StartFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +34,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """How often a replica was started again when it was last seen, by replica id."""
     last_words: Mapping[str, str] = {}
     """Why a replica ended, in words, by engine id."""
+    traffic: Traffic = Traffic()
+    """What gateways say."""
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -73,7 +76,7 @@ def plan(
 ) -> list[Action]:
     """Return the next steps; none when all is as wanted, or waiting is right."""
     leaving = leaving_replicas(desired, actual, memory)
-    actions = [_leave(replica, memory, now=now, options=options) for replica in leaving]
+    actions = [_leave(each, desired, memory, now=now, options=options) for each in leaving]
     staying = {replica.replica_id: replica for replica in actual if replica not in leaving}
     for number in range(1, desired.replicas + 1):
         spec = desired.replica(number)
@@ -86,25 +89,23 @@ def leaving_replicas(
 ) -> list[ActualReplica]:
     """Return the replicas that should go.
 
-    Those of an older revision stay as long as fewer new ones are ready than are wanted: an update
-    takes nothing away before there is something better, and a failed one takes nothing away.
+    Those not wanted stay as long as fewer of the wanted ones serve than should: an update takes
+    nothing away before there is something better, and a failed one takes nothing away.
     """
     wanted = {desired.replica_id(number) for number in range(1, desired.replicas + 1)}
     current = [replica for replica in actual if replica.replica_id in wanted]
-    ready = sum(is_ready(replica, memory) for replica in current)
+    serving = sum(
+        is_ready(replica, memory) and memory.traffic.serves(replica) for replica in current
+    )
     others = [replica for replica in actual if replica.replica_id not in wanted]
-    older = [
-        replica
-        for replica in others
-        if replica.revision != desired.revision and replica.state is ReplicaState.RUNNING
-    ]
-    older.sort(key=lambda replica: (not is_ready(replica, memory), replica.replica_id))
-    kept = older[: max(0, desired.replicas - ready)]
+    running = [replica for replica in others if replica.state is ReplicaState.RUNNING]
+    running.sort(key=lambda replica: (not is_ready(replica, memory), replica.replica_id))
+    kept = running[: max(0, desired.replicas - serving)]
     return [*(replica for replica in others if replica not in kept), *_drifted(desired, current)]
 
 
 def is_ready(replica: ActualReplica, memory: Memory) -> bool:
-    """Return whether the replica serves."""
+    """Return whether the replica could serve."""
     health = memory.health.get(replica.engine_id)
     return health is not None and health.phase is ReplicaPhase.READY
 
@@ -123,18 +124,23 @@ def _drifted(desired: DesiredDeployment, current: Sequence[ActualReplica]) -> li
 
 
 def _leave(
-    replica: ActualReplica, memory: Memory, *, now: datetime, options: ProvisionerOptions
+    replica: ActualReplica,
+    desired: DesiredDeployment,
+    memory: Memory,
+    *,
+    now: datetime,
+    options: ProvisionerOptions,
 ) -> Action | None:
     drained_at = memory.drained_at.get(replica.engine_id)
     health = memory.health.get(replica.engine_id)
-    serves = health is not None and health.phase is not ReplicaPhase.STARTING
-    if replica.state is not ReplicaState.RUNNING or not serves:
+    was_ready = health is not None and health.phase is not ReplicaPhase.STARTING
+    if replica.state is not ReplicaState.RUNNING:
         return Remove(replica)
     if drained_at is None:
-        return Drain(replica)
-    if now >= drained_at + timedelta(seconds=options.drain_seconds):
-        return Remove(replica)
-    return None
+        serves = was_ready or memory.traffic.may_reach(replica)
+        return Drain(replica) if serves else Remove(replica)
+    waited = now >= drained_at + timedelta(seconds=options.drain_seconds)
+    return Remove(replica) if waited or memory.traffic.has_let_go(replica, desired) else None
 
 
 def _keep(

@@ -28,8 +28,9 @@ from workers.provisioner import (
 )
 from workers.provisioner.health import HealthMonitor
 from workers.provisioner.logs import LogCollector
-from workers.provisioner.plan import Action, Drain, Remove, Restart, Start, plan
+from workers.provisioner.plan import Action, Drain, Memory, Remove, Restart, Start, plan
 from workers.provisioner.record import Record
+from workers.provisioner.traffic import Gateways, Traffic
 
 log = structlog.get_logger()
 
@@ -57,6 +58,7 @@ class Provisioner:
         self,
         driver: ContainerDriver,
         desired: DesiredState,
+        gateways: Gateways,
         reports: Reports,
         collector: LogCollector,
         *,
@@ -69,6 +71,7 @@ class Provisioner:
         """All there were at the last look that the engine answered."""
         self._driver = driver
         self._desired = desired
+        self._gateways = gateways
         self._reports = reports
         self._collector = collector
         self._options = options or ProvisionerOptions()
@@ -118,6 +121,7 @@ class Provisioner:
         busy = {name for name, task in self._settling.items() if not task.done()}
         try:
             wanted = {each.deployment_id: each for each in await self._desired.read()}
+            traffic = await self._gateways.read()
         except Exception as error:
             log.exception("the wanted state cannot be read")
             self._failed(f"the wanted state cannot be read: {error or type(error).__name__}")
@@ -142,7 +146,7 @@ class Provisioner:
         self._collector.follow(replicas)
         for name in wanted.keys() - busy:
             self._record.known(name)
-            self._settle_soon(name, self._settle(wanted[name], actual.get(name, [])))
+            self._settle_soon(name, self._settle(wanted[name], actual.get(name, []), traffic))
         for name in actual.keys() - wanted.keys() - busy:
             if self._record.is_orphaned(name):
                 self._settle_soon(name, self._remove_orphans(actual[name]))
@@ -161,23 +165,27 @@ class Provisioner:
         self._settling[name] = asyncio.create_task(guarded())
         self._settling = {each: task for each, task in self._settling.items() if not task.done()}
 
-    async def _settle(self, desired: DesiredDeployment, actual: Sequence[ActualReplica]) -> None:
+    async def _settle(
+        self, desired: DesiredDeployment, actual: Sequence[ActualReplica], traffic: Traffic
+    ) -> None:
         """Bring one deployment one step nearer to what is wanted, and report what is seen."""
         record = self._record
         if not actual and desired.replicas == 0 and desired.phase in SILENT_PHASES:
             return
         await self._monitor.first_answers([replica.engine_id for replica in actual])
         await self._ask_last_words(desired, actual)
-        memory = record.memory(self._monitor.health)
+        memory = record.memory(self._monitor.health, traffic)
         actions = plan(desired, actual, memory, now=datetime.now(UTC), options=self._options)
         record.note(desired, actual, actions, memory)
-        await self._report(desired, actual)
+        await self._report(desired, actual, memory)
         if actions:
             await self._perform(actions)
             self._wake.set()
 
-    async def _report(self, desired: DesiredDeployment, actual: Sequence[ActualReplica]) -> None:
-        observation = self._record.observation(desired, actual, self._monitor.health)
+    async def _report(
+        self, desired: DesiredDeployment, actual: Sequence[ActualReplica], memory: Memory
+    ) -> None:
+        observation = self._record.observation(desired, actual, memory)
         if not self._record.is_news(desired.deployment_id, observation):
             return
         self._passed("before_report")

@@ -11,6 +11,7 @@ from workers.provisioner.backoff import delay_seconds
 from workers.provisioner.health import Health
 from workers.provisioner.observe import observe, words_about_end
 from workers.provisioner.plan import Action, Drain, Memory, StartFailure, leaving_replicas
+from workers.provisioner.traffic import Traffic
 
 
 class Record:
@@ -27,10 +28,11 @@ class Record:
         self._unknown_since: dict[str, float] = {}
         self._ids: dict[str, set[str]] = {}
 
-    def memory(self, health: Mapping[str, Health]) -> Memory:
+    def memory(self, health: Mapping[str, Health], traffic: Traffic) -> Memory:
         """Return what a plan may know."""
         return Memory(
             health=health,
+            traffic=traffic,
             drained_at=self._drained_at,
             start_failures=self._start_failures,
             restarts=self._restarts,
@@ -67,10 +69,10 @@ class Record:
         self,
         desired: DesiredDeployment,
         actual: Sequence[ActualReplica],
-        health: Mapping[str, Health],
+        memory: Memory,
     ) -> DeploymentObservation:
         """Return what is seen of the deployment."""
-        return observe(desired, actual, self.memory(health), draining=frozenset(self._draining))
+        return observe(desired, actual, memory, draining=frozenset(self._draining))
 
     def is_news(self, name: str, observation: DeploymentObservation) -> bool:
         """Return whether this was not the last thing reported."""

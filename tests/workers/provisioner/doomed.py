@@ -17,7 +17,7 @@ import msgspec
 from infrastructure.containers import ContainerDriver, ReplicaState
 from infrastructure.containers.process import ProcessDriver
 from tests.images.programs import catalogue
-from tests.workers.provisioner.scene import Ear, Wishes
+from tests.workers.provisioner.scene import Doormen, Ear, Wishes
 from workers.provisioner import DesiredDeployment, ProvisionerOptions
 from workers.provisioner.logs import LogCollector
 from workers.provisioner.reconciler import Provisioner
@@ -54,7 +54,9 @@ async def main(
     for wish in wanted:
         wishes.want(wish)
     collector = LogCollector(driver, ear, file.with_suffix(".positions"))
-    provisioner = Provisioner(driver, wishes, ear, collector, options=OPTIONS, passed=passing)
+    provisioner = Provisioner(
+        driver, wishes, Doormen(), ear, collector, options=OPTIONS, passed=passing
+    )
     task = asyncio.create_task(provisioner.run())
     calm = 0
     while calm < CALM_LOOKS:

@@ -7,7 +7,7 @@ import pytest
 
 from domain.deployments.values import ReplicaPhase
 from infrastructure.containers import ActualReplica, ReplicaState
-from tests.workers.provisioner.scene import wanted
+from tests.workers.provisioner.scene import Attentive, wanted
 from workers.provisioner import DesiredDeployment, ProvisionerOptions
 from workers.provisioner.backoff import LONGEST_SECONDS, delay_seconds
 from workers.provisioner.health import Health
@@ -22,6 +22,7 @@ from workers.provisioner.plan import (
     StartFailure,
     plan,
 )
+from workers.provisioner.traffic import GatewayReport, ReplicasAtGateway, Traffic, place_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OPTIONS = ProvisionerOptions()
@@ -67,7 +68,8 @@ def health(*replicas: ActualReplica, phase: ReplicaPhase = READY, since: float =
         health={
             each.engine_id: Health(phase=phase, since=ago(since), reason="port 8080 is not open")
             for each in replicas
-        }
+        },
+        traffic=Attentive(),
     )
 
 
@@ -98,14 +100,90 @@ def test_a_half_made_replica_is_started_and_does_not_count_as_a_restart() -> Non
     assert start.spec.restarts == 4
 
 
-def test_a_serving_replica_too_many_is_drained_first_and_removed_when_that_was_heard() -> None:
-    desired = wanted(replicas=1)
+def at_gateway(
+    *serving: ActualReplica, idle: tuple[ActualReplica, ...] = (), version: int = 7
+) -> GatewayReport:
+    """Return what a living gateway says of one deployment."""
+    said = ReplicasAtGateway(
+        version=version,
+        serving={each.replica_id: place_of(each) for each in serving},
+        idle=frozenset(each.replica_id for each in idle),
+    )
+    return GatewayReport(is_alive=True, deployments={"dpl-1": said})
+
+
+def said_by(memory: Memory, *gateways: GatewayReport) -> Memory:
+    return msgspec.structs.replace(memory, traffic=Traffic(gateways=gateways))
+
+
+def silent(gateway: GatewayReport) -> GatewayReport:
+    return msgspec.structs.replace(gateway, is_alive=False)
+
+
+def test_an_old_replica_stays_until_every_living_gateway_sends_requests_to_the_new_one() -> None:
+    old, new = wanted(replicas=1), wanted(replicas=1, revision=2)
+    before, after = replica(1, of=old), replica(1, of=new)
+    memory = health(before, after)
+    knows, lags = at_gateway(before, after), at_gateway(before)
+    elsewhere = msgspec.structs.replace(after, address="10.0.0.9")
+    for gateways in ([], [lags], [knows, lags], [silent(knows)], [at_gateway(before, elsewhere)]):
+        assert steps(new, [before, after], said_by(memory, *gateways)) == []
+    for gateways in ([knows], [knows, knows], [knows, silent(lags)]):
+        assert steps(new, [before, after], said_by(memory, *gateways)) == [Drain(before)]
+
+
+def test_a_drained_replica_is_stopped_when_no_gateway_has_a_request_there_or_at_last() -> None:
+    desired = wanted(replicas=1, version=7)
     kept, extra = replica(1, of=desired), replica(2, of=desired)
-    memory = health(kept, extra)
-    assert steps(desired, [kept, extra], memory) == [Drain(extra)]
-    for seconds, expected in ((1, []), (3, [Remove(extra)])):
-        heard = msgspec.structs.replace(memory, drained_at={extra.engine_id: ago(seconds)})
-        assert steps(desired, [kept, extra], heard) == expected
+    assert steps(desired, [kept, extra], health(kept, extra)) == [Drain(extra)]
+    idle, busy = at_gateway(kept, idle=(extra,)), at_gateway(kept)
+    behind = at_gateway(kept, idle=(extra,), version=6)
+    for seconds, gateways, is_stopped in (
+        (0, [idle], True),
+        (0, [idle, idle], True),
+        (29, [busy], False),
+        (29, [idle, busy], False),
+        (29, [behind], False),
+        (29, [idle, silent(idle)], False),
+        (30, [idle, busy], True),
+        (30, [behind, silent(busy)], True),
+    ):
+        memory = msgspec.structs.replace(
+            health(kept, extra), drained_at={extra.engine_id: ago(seconds)}
+        )
+        expected = [Remove(extra)] if is_stopped else []
+        assert steps(desired, [kept, extra], said_by(memory, *gateways)) == expected
+
+
+def test_a_replica_that_a_gateway_may_send_to_is_drained_even_if_we_never_saw_it_ready() -> None:
+    desired = wanted(replicas=0)
+    extra = replica(1, of=desired)
+    memory = health(extra, phase=STARTING)
+    assert steps(desired, [extra], said_by(memory, at_gateway())) == [Remove(extra)]
+    assert steps(desired, [extra], said_by(memory, silent(at_gateway(extra)))) == [Drain(extra)]
+
+
+def test_of_one_revision_too_nothing_is_taken_away_before_the_rest_serves() -> None:
+    desired = wanted(replicas=1)
+    unwell, extra = replica(1, of=desired), replica(2, of=desired)
+    assert steps(desired, [unwell, extra], health(extra)) == []
+    assert steps(desired, [unwell, extra], health(unwell, extra)) == [Drain(extra)]
+
+
+def test_it_is_in_rotation_when_each_gateway_sends_requests_to_all_that_is_ready() -> None:
+    desired = wanted(replicas=2)
+    actual = [replica(1, of=desired), replica(2, of=desired)]
+
+    def is_in_rotation(memory: Memory, phase: str = "starting") -> bool:
+        seen = msgspec.structs.replace(desired, phase=phase)
+        return observe(seen, actual, memory, draining=frozenset()).in_rotation
+
+    both, one = at_gateway(*actual), at_gateway(actual[0])
+    assert is_in_rotation(said_by(health(*actual), both))
+    assert not is_in_rotation(said_by(health(*actual), one))
+    assert not is_in_rotation(said_by(health(*actual)))
+    assert is_in_rotation(said_by(health(actual[0]), one))
+    assert is_in_rotation(said_by(health(*actual), one), phase="running")
 
 
 @pytest.mark.parametrize("state", list(ReplicaState))

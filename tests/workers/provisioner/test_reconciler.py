@@ -11,7 +11,7 @@ import pytest
 from domain.deployments.values import HealthCheck, ReplicaPhase
 from infrastructure.containers import ActualReplica, ContainerDriver, EngineUnavailable
 from tests.images.programs import CRASHES, IGNORES_SIGTERM, NEVER_OPENS, WRITES_MUCH
-from tests.workers.provisioner.scene import Ear, Wishes, until, wanted
+from tests.workers.provisioner.scene import Doormen, Ear, Wishes, until, wanted
 from workers.provisioner import ProvisionerOptions
 from workers.provisioner.log_buffer import LogLimits
 from workers.provisioner.logs import LogCollector
@@ -38,6 +38,7 @@ class Stage:
     def __init__(self, driver: ContainerDriver, folder: Path) -> None:
         self.driver = driver
         self.wishes = Wishes()
+        self.doormen = Doormen()
         self.ear = Ear()
         self.folder = folder
         self.limits = LogLimits(flush_seconds=0.05)
@@ -48,7 +49,7 @@ class Stage:
             self.driver, self.ear, self.folder / "positions.json", limits=self.limits
         )
         self.provisioner = Provisioner(
-            self.driver, self.wishes, self.ear, collector, options=OPTIONS
+            self.driver, self.wishes, self.doormen, self.ear, collector, options=OPTIONS
         )
         self._task = asyncio.create_task(self.provisioner.run())
 
