@@ -69,6 +69,8 @@ class ControlOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long a change waits for others that come with it."""
     drain_tick_seconds: float = 0.1
     """How often replicas that are waited for are looked at."""
+    heartbeat_seconds: float = 2.0
+    """How often it is said that this gateway lives, when there is nothing else to say."""
     reread_seconds: float = 300.0
     """How often the whole table is read although nobody said that it changed."""
     audit_seconds: float = 300.0
@@ -115,7 +117,7 @@ class Control:
         metrics: ControlMetrics,
     ) -> None:
         self._source = source
-        self._announcer = Announcer(board)
+        self._announcer = Announcer(board, heartbeat_seconds=options.heartbeat_seconds)
         self._gateway = launch.gateway
         self._requests_folder = launch.requests_folder
         self._options = options
@@ -125,8 +127,8 @@ class Control:
         self._runtime = Runtime(launch.run_folder)
         self._workers: dict[int, WorkerState] = {}
         self._equal: dict[int, Rendered] = {}
-        self._living: frozenset[int] = frozenset()
-        self._announced: tuple[int, frozenset[int]] | None = None
+        self._living: tuple[int, list[int]] = (0, [])
+        self._announced: tuple[Rendered | None, int] = (None, 0)
         self._table: RoutingTable | None = None
         self._step: Step | None = None
         self._reload_is_due = False
@@ -268,7 +270,7 @@ class Control:
         current, old = await self._living_workers()
         for worker in (*old, current):
             try:
-                await self._equalize_worker(worker)
+                await self._equalize_worker(worker, is_current=worker == current)
             except (HAProxyAway, ChangeRefused) as error:
                 if worker != current:
                     self._forget_worker(worker)  # on its way out; it is asked again if it stays
@@ -279,30 +281,25 @@ class Control:
             await self._reload(self._step.after)
 
     async def _announce(self) -> None:
-        """Say what is served now, if every living worker has all of the table."""
-        if self._step is None:
+        """Say what is served now, once the worker that takes requests has all of the table."""
+        current, old = self._living
+        if self._step is None or self._equal.get(current) is not self._step.after:
             return
         wanted = self._step.after
-        if any(self._equal.get(worker) is not wanted for worker in self._living):
-            return
-        if self._announced == (id(wanted), self._living) and not wanted.draining:
+        if self._announced[0] is wanted and not wanted.draining and current == self._announced[1]:
             self._announcer.confirm()
             return
-        busy: set[tuple[str, str]] = set()
-        for worker in self._living:
-            aside = self._workers[worker].aside
-            draining = [name for name in wanted.draining if aside.get(name)]
-            busy |= await self._runtime.busy(worker, draining)
+        has = self._workers[current]
+        busy = await self._runtime.busy(current, [n for n in wanted.draining if has.aside.get(n)])
+        for worker in old:
+            try:
+                busy |= await self._runtime.busy(worker, wanted.draining)
+            except HAProxyAway:
+                return  # it has just ended, which the next look will see
         on_disk = self._files.on_disk()
-        self._announcer.tell(
-            traffic_of(
-                wanted,
-                [self._workers[worker] for worker in self._living],
-                busy=busy,
-                on_disk=None if on_disk is None else on_disk.servers,
-            )
-        )
-        self._announced = (id(wanted), self._living)
+        on_disk_servers = None if on_disk is None else on_disk.servers
+        self._announcer.tell(traffic_of(wanted, has, busy=busy, on_disk=on_disk_servers))
+        self._announced = (wanted, current)
 
     async def _reload(self, wanted: Rendered) -> None:
         """Start a worker on the files, once they have what is wanted."""
@@ -318,13 +315,13 @@ class Control:
             state = await self._runtime.read(current, ())
             state.maps.update(started_with.maps)
             self._workers[current] = state
-        await self._equalize_worker(current)
+        await self._equalize_worker(current, is_current=True)
 
     async def _living_workers(self) -> tuple[int, list[int]]:
         """Return the current and the old workers, and forget those that ended."""
         current, old = await self._runtime.workers()
-        self._living = frozenset({current, *old})
-        for worker in self._workers.keys() - self._living:
+        self._living = (current, old)
+        for worker in self._workers.keys() - {current, *old}:
             self._forget_worker(worker)
         return current, old
 
@@ -333,7 +330,7 @@ class Control:
             self._workers[worker] = await self._runtime.read(worker, _RIGHTS + _WAYS)
         return self._workers[worker]
 
-    async def _equalize_worker(self, worker: int) -> None:
+    async def _equalize_worker(self, worker: int, *, is_current: bool) -> None:
         state = await self._state(worker)
         step = self._step
         if step is None:
@@ -351,12 +348,16 @@ class Control:
                 ]
                 for names in (_RIGHTS, _WAYS)
             )
-            servers = server_changes(state, wanted.servers, server_options(self._gateway))
+            # One that only finishes its requests has its servers for good.
+            options = server_options(self._gateway)
+            servers = server_changes(state, wanted.servers, options) if is_current else ()
             await self._change(worker, [*rights, *servers, *ways])
             state.maps.update(wanted.maps)
-            apply_servers(state, wanted.servers)
+            if is_current:
+                apply_servers(state, wanted.servers)
             self._equal[worker] = wanted
-        await self._remove_aside(worker, state)
+        if is_current:
+            await self._remove_aside(worker, state)
 
     async def _change(self, worker: int, commands: list[str]) -> None:
         if commands:

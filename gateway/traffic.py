@@ -1,13 +1,13 @@
 """What one gateway says of the replicas that it knows, so that none is stopped while it serves.
 
-A new replica *serves* once every worker of HAProxy sends requests to it. An old one is *idle* once
-no worker does, none has a request there, and the files from which the next worker starts do not
-name it. Both are said about a state that the gateway has taken over, never about one it has heard
-of.
+A new replica *serves* once HAProxy sends requests to it. An old one is *idle* once it does not,
+no worker of HAProxy has a request there, replaced ones included, and the files from which the next
+worker starts do not name it. Both are said about a state that the gateway has taken over, never
+about one it has heard of.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import msgspec
@@ -25,7 +25,7 @@ class RouteTraffic(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     """How much of the deployment's history the gateway has taken over."""
     serving: Mapping[str, str]
-    """The replicas that every worker sends requests to, and where each is."""
+    """The replicas that it sends requests to, and where each is."""
     idle: tuple[str, ...]
     """The draining ones that have no request left."""
 
@@ -42,23 +42,22 @@ class TrafficBoard(Protocol):
 
 def traffic_of(
     wanted: Rendered,
-    workers: Iterable[WorkerState],
+    has: WorkerState,
     *,
     busy: Collection[tuple[str, str]],
     on_disk: Mapping[str, Mapping[str, str]] | None,
 ) -> dict[str, RouteTraffic]:
-    """Return what is so when these are all workers, each equal to what is wanted.
+    """Return what is so when the present worker has taken over what is wanted.
 
     `busy` has the servers with requests; without knowledge of the files nothing is idle.
     """
-    states = list(workers)
     return {
         name: RouteTraffic(
             version=wanted.versions.get(name, 0),
             serving={
                 replica: place
                 for replica, place in places.items()
-                if _is_served(name, replica, place, states)
+                if has.servers.get(name, {}).get(replica) == place
             },
             idle=tuple(
                 replica
@@ -72,16 +71,10 @@ def traffic_of(
     }
 
 
-def _is_served(name: str, replica: str, place: str, states: Collection[WorkerState]) -> bool:
-    # An old worker never gets to know an app that is newer than itself; the present one does.
-    knowing = [state for state in states if name in state.servers]
-    return bool(knowing) and all(state.servers[name].get(replica) == place for state in knowing)
-
-
 class Announcer:
     """Writes down what is new, whatever the board's answers take; HAProxy waits for nothing."""
 
-    def __init__(self, board: TrafficBoard, *, heartbeat_seconds: float = 2.0) -> None:
+    def __init__(self, board: TrafficBoard, *, heartbeat_seconds: float) -> None:
         self._board = board
         self._heartbeat_seconds = heartbeat_seconds
         self._wanted: Mapping[str, RouteTraffic] | None = None

@@ -52,8 +52,10 @@ def report(number: int, phase: ReplicaPhase = ReplicaPhase.READY, **more: Any) -
     return ReplicaReport(replica_id=f"r{number}", revision=1, phase=phase, **{**place, **more})
 
 
-def observe(*reports: ReplicaReport, problem: str | None = None) -> Action:
-    return lambda deployment: deployment.observe(reports, problem=problem)
+def observe(
+    *reports: ReplicaReport, problem: str | None = None, in_rotation: bool = True
+) -> Action:
+    return lambda deployment: deployment.observe(reports, problem=problem, in_rotation=in_rotation)
 
 
 def r_started(number: int) -> ReplicaStarted:
@@ -184,6 +186,18 @@ def test_a_deployment_is_running_when_all_its_replicas_are_ready() -> None:
         .when(observe(report(1), report(2)))
         .then(r_ready(2), RevisionBecameLive(revision=1), DeploymentBecameHealthy(ready=2))
         .then_state(status=Status.RUNNING)
+    )
+
+
+def test_a_deployment_is_running_no_sooner_than_gateways_send_requests_to_it() -> None:
+    (
+        given(DEPLOYMENT, requested())
+        .when(observe(report(1), in_rotation=False))
+        .then(r_started(1), r_ready(1))
+        .then_state(status=Status.PENDING)
+        .and_then()
+        .when(observe(report(1)))
+        .then(RevisionBecameLive(revision=1), DeploymentBecameHealthy(ready=1))
     )
 
 

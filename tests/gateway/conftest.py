@@ -89,6 +89,8 @@ class Upstream:
         self.served = 0
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.delay = 0.0
+        self.held = asyncio.Event()
+        """Until it is set, `/held` is not answered."""
         self._server: asyncio.Server | None = None
         self._callers: set[asyncio.Task[None]] = set()
 
@@ -127,6 +129,8 @@ class Upstream:
         await self._read_body(reader, headers)
         self.seen.append((method, target, headers))
         self.seen = self.seen[-100:]
+        if target == "/held":
+            await self.held.wait()
         await asyncio.sleep(self.delay)
         body = json.dumps({"method": method, "target": target, "port": self.port}).encode()
         head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n".encode()
@@ -269,12 +273,14 @@ class Board:
     def __init__(self) -> None:
         self.said: dict[str, RouteTraffic] = {}
         self.heartbeats = 0
+        self.missed = 0
         self.away = False
 
     async def write(
         self, changed: Mapping[str, RouteTraffic], gone: Collection[str], *, afresh: bool
     ) -> None:
         if self.away:
+            self.missed += 1
             raise ConnectionError("the board is away")
         kept = {} if afresh else {name: self.said[name] for name in self.said if name not in gone}
         self.said = {**kept, **changed}
@@ -347,7 +353,11 @@ class Running:
     def control(
         self, gateway: Gateway, table: Table, board: TrafficBoard | None = None, **options: object
     ) -> asyncio.Task[None]:
-        values = {"tick_seconds": 0.05, "refused_pause_seconds": 0.1} | options
+        values = {
+            "tick_seconds": 0.05,
+            "heartbeat_seconds": 0.05,
+            "refused_pause_seconds": 0.1,
+        } | options
         control = Control(
             table,
             board or Board(),
