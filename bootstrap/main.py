@@ -1,21 +1,32 @@
-"""`tallyport`: the one command, for operators: start, migrate, rebuild, look after."""
+"""`tallyport`: the one command, for whoever operates the platform and whoever uses it.
 
-import asyncio
+People's commands come from `cli/`, which is a client of the API and knows nothing of what is here.
+
+What a command needs is imported when it runs, so that help and completion are there at once.
+"""
+
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bootstrap import settings as settings_module
-from bootstrap.settings import Settings, SettingsError
+from cli.grouping import Grouped
+from cli.main import add_to, run
+
+if TYPE_CHECKING:
+    from bootstrap.settings import Settings
+
+PANEL = "Operating the platform"
 
 app = typer.Typer(
     help="A self-hosted platform for API containers: URLs, keys, limits, metering and audit.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    cls=Grouped,
+    rich_markup_mode=None,
 )
+add_to(app)
 
 Kafka = Annotated[
     str | None,
@@ -23,15 +34,18 @@ Kafka = Annotated[
 ]
 
 
+def _group(name: str, about: str) -> typer.Typer:
+    group = typer.Typer(name=name, help=about, no_args_is_help=True, cls=Grouped)
+    app.add_typer(group, rich_help_panel=PANEL)
+    return group
+
+
 def main() -> None:
-    """Run a command; what the user can mend is said in words and ends with exit code 1 or 2."""
-    try:
-        app()
-    except SettingsError as error:
-        _fail(str(error), code=2)
+    """Run a command; what the user can mend is said in words and ends with an exit code."""
+    run(app)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def up(kafka: Kafka = None) -> None:
     """Start everything on this machine and keep it running until Ctrl-C."""
     from bootstrap.up import run_up  # noqa: PLC0415 - only what this command needs
@@ -39,7 +53,7 @@ def up(kafka: Kafka = None) -> None:
     sys.exit(run_up(_load(kafka)))
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def demo(
     kafka: Kafka = None,
     *,
@@ -53,27 +67,27 @@ def demo(
     sys.exit(run_demo(_load(kafka), keep=keep))
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def api() -> None:
     """Run the REST API."""
     _run("api")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def gateway() -> None:
     """Run the agent and the meter beside HAProxy."""
     _run("gateway")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def haproxy() -> None:
     """Become HAProxy, configured from the last snapshot."""
     from bootstrap.haproxy import become_haproxy  # noqa: PLC0415 - only what this needs
 
-    become_haproxy(settings_module.load())
+    become_haproxy(_settings())
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def worker(
     name: Annotated[str, typer.Argument(help="relay, views, analytics, provisioner ...")],
 ) -> None:
@@ -85,31 +99,33 @@ def worker(
     _run(name)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def migrate() -> None:
     """Make the tables and roles, or bring them to this version."""
     from bootstrap.migrate import migrate as migrate_all  # noqa: PLC0415 - only what this needs
 
-    settings = settings_module.load()
+    settings = _settings()
     if not settings.parts.database_url:
         _fail(
             "TALLYPORT_DATABASE_URL is not set. `tallyport up` migrates its own database.", code=2
         )
     _configure(settings, "migrate")
-    asyncio.run(migrate_all(settings))
+    _event_loop()(migrate_all(settings))
     typer.echo("The database has this version's tables.", err=True)
 
 
-@app.command("check-settings")
+@app.command("check-settings", rich_help_panel=PANEL)
 def check_settings() -> None:
     """Say whether the settings can be used, and which variables nobody reads."""
-    settings = settings_module.load()
-    for line in settings_module.unknown_names():
+    from bootstrap.settings import unknown_names  # noqa: PLC0415 - only what this command needs
+
+    settings = _settings()
+    for line in unknown_names():
         typer.echo(line, err=True)
     typer.echo(f"The settings can be used. The home is {settings.home}.")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def replay(view: Annotated[str, typer.Argument(help="Name of the view.")]) -> None:
     """Rebuild a view from the log, beside the present one; it stays readable meanwhile."""
     from bootstrap.operations import request_rebuild  # noqa: PLC0415 - only what this needs
@@ -117,8 +133,7 @@ def replay(view: Annotated[str, typer.Argument(help="Name of the view.")]) -> No
     _say(request_rebuild, view)
 
 
-dead_letters = typer.Typer(help="Events that a view could not apply.", no_args_is_help=True)
-app.add_typer(dead_letters, name="dead-letters")
+dead_letters = _group("dead-letters", "Events that a view could not apply.")
 
 
 @dead_letters.command("list")
@@ -137,8 +152,7 @@ def retry_dead_letters(view: Annotated[str, typer.Argument(help="Name of the vie
     _say(retry_parked, view)
 
 
-admin = typer.Typer(help="Who looks after the platform.", no_args_is_help=True)
-app.add_typer(admin, name="admin")
+admin = _group("admin", "Who looks after the platform.")
 
 
 @admin.command("create")
@@ -162,7 +176,7 @@ def _run(name: str) -> None:
     from bootstrap.embedded.supervisor import stop_on_signals  # noqa: PLC0415 - only processes
     from bootstrap.processes import PROCESSES  # noqa: PLC0415 - only processes
 
-    settings = settings_module.load()
+    settings = _settings()
     if not settings.parts.database_url:
         _fail(
             "TALLYPORT_DATABASE_URL is not set. To start everything here: `tallyport up`.", code=2
@@ -172,43 +186,54 @@ def _run(name: str) -> None:
     async def run() -> None:
         await PROCESSES[name](settings, stop_on_signals())
 
-    _loop_runner()(run())
+    _event_loop()(run())
 
 
 def _say(operation: Callable[..., Awaitable[str]], *arguments: str) -> None:
-    settings = settings_module.load()
+    settings = _settings()
 
     async def run() -> str:
         return await operation(settings, *arguments)
 
     try:
-        typer.echo(asyncio.run(run()))
+        typer.echo(_event_loop()(run()))
     except LookupError as error:
         _fail(str(error.args[0]), code=2)
 
 
-def _load(kafka: str | None) -> Settings:
+def _settings(overrides: dict[str, str] | None = None) -> "Settings":
+    from bootstrap.settings import SettingsError, load  # noqa: PLC0415 - only who runs a part
+
+    try:
+        return load(overrides=overrides)
+    except SettingsError as error:
+        _fail(str(error), code=2)
+
+
+def _load(kafka: str | None) -> "Settings":
     overrides = {} if kafka is None else {"TALLYPORT_KAFKA": kafka}
-    settings = settings_module.load(overrides=overrides)
+    settings = _settings(overrides)
     _configure(settings, "up")
     return settings
 
 
-def _configure(settings: Settings, process: str) -> None:
+def _configure(settings: "Settings", process: str) -> None:
     from bootstrap.log_format import configure_logging  # noqa: PLC0415 - after the settings
 
     configure_logging(settings.logs, process=process)
 
 
-def _loop_runner() -> Callable[..., object]:
+def _event_loop() -> Callable[..., Any]:
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
+        import asyncio  # noqa: PLC0415 - only who runs something
+
         return asyncio.run
     return uvloop.run
 
 
-def _fail(message: str, *, code: int) -> None:
+def _fail(message: str, *, code: int) -> NoReturn:
     typer.echo(message, err=True)
     sys.exit(code)
 

@@ -21,8 +21,8 @@ __all__ = ["Settings", "SettingsError", "declarations", "given", "load", "unknow
 T = TypeVar("T")
 
 PREFIX = "TALLYPORT_"
-NOT_OURS = ("TALLYPORT_VENV", "TALLYPORT_REQUIRE_")
-"""Read by the scripts in bin/ and by the tests, never by the product."""
+NOT_OURS = ("TALLYPORT_VENV", "TALLYPORT_REQUIRE_", "TALLYPORT_URL", "TALLYPORT_API_KEY")
+"""Read by the scripts in bin/, by the tests, and by the command line of people (`cli/`)."""
 
 
 class SettingsError(Exception):

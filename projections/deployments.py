@@ -306,16 +306,24 @@ async def deployment_by_id(
 
 
 async def list_deployments(
-    reader: Reader, window: Window, *, team_ids: Sequence[str], status: Status | None
+    reader: Reader,
+    window: Window,
+    *,
+    team_ids: Sequence[str],
+    status: Status | None,
+    app_name: str | None = None,
 ) -> Page[DeploymentRow]:
-    """Return these teams' deployments, those of one status if told so."""
+    """Return these teams' deployments, those of one status or name if told so."""
     return await reader.page(
         DeploymentRow,
         "SELECT * FROM views.deployments"
-        " WHERE team_id = ANY(%s) AND (%s::text IS NULL OR status = %s)",
+        " WHERE team_id = ANY(%s) AND (%s::text IS NULL OR status = %s)"
+        " AND (%s::text IS NULL OR app_name = %s)",
         list(team_ids),
         status,
         status,
+        app_name,
+        app_name,
         listing=DEPLOYMENT_LISTING,
         window=window,
     )

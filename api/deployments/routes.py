@@ -123,7 +123,9 @@ async def list_all(query: Annotated[DeploymentQuery, Query()], read: Reading) ->
     team_ids = read.team_ids("deployments:read", named=query.team_id)
     window = window_of(query, DEPLOYMENT_LISTING, "deployments", read.services)
     status = Status(query.status) if query.status is not None else None
-    page = await list_deployments(read.views, window, team_ids=team_ids, status=status)
+    page = await list_deployments(
+        read.views, window, team_ids=team_ids, status=status, app_name=query.app_name
+    )
     return read.kept(
         respond(
             Summaries(

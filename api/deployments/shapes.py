@@ -163,6 +163,8 @@ class DeploymentQuery(TeamPageQuery):
     """Which deployments."""
 
     status: StatusName | None = None
+    app_name: Annotated[Text | None, Field(max_length=100)] = None
+    """The one of this name."""
 
 
 class AsOf(Input):

@@ -222,6 +222,20 @@ async def test_a_list_is_narrowed_by_status(api: Api) -> None:
     assert is_problem(await anna.get("/v1/deployments?status=nice"), 422)
 
 
+async def test_a_deployment_is_found_by_its_name_among_ones_own(api: Api) -> None:
+    anna, bela = await api.join(), await api.join("bela")
+    await anna.deploy("first")
+    second = await anna.deploy("second")
+    await api.installation.caught_up()
+    for who, name, expected in (
+        (anna, "second", [second]),
+        (anna, "secon", []),
+        (bela, "second", []),
+    ):
+        listed = (await who.get(f"/v1/deployments?appName={name}")).json()
+        assert [each["id"] for each in listed["deployments"]] == expected
+
+
 async def test_a_change_is_made_only_to_the_version_that_was_read(api: Api) -> None:
     anna = await api.join()
     deployment_id = await anna.deploy()

@@ -16,6 +16,7 @@ PACKAGES = (
     "api",
     "infrastructure",
     "bootstrap",
+    "cli",
 )
 
 

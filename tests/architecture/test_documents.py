@@ -27,7 +27,6 @@ IMPORTED_AS = {
 USED_BY_OTHERS = {
     "crc32c": "kafka-python takes it when it is there",
     "uvloop": "uvicorn takes it when it is there",
-    "websockets": "uvicorn speaks WebSocket with it",
 }
 
 

@@ -40,6 +40,7 @@ PROGRESS_REPORTS = re.compile(r"(?i)^(summary|status|progress|notes|todo|handoff
 LEFTOVER = re.compile(r"\b(?:FIX[M]E|TO[D]O|XX[X]|HAC[K])\b")  # so that it does not find itself
 READERS_OF_THE_ENVIRONMENT = {
     "bootstrap/settings.py",
+    "cli/environment.py",  # a program of its own: the people's, on their machines
     "infrastructure/containers/echo/server.py",  # a program of its own, in a container of its own
     "infrastructure/containers/python_image.py",  # hands the loader's search path on
 }

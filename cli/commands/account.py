@@ -1,0 +1,166 @@
+"""Signing in and out, and who and where one is."""
+
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import names
+from cli.connection import base_url, connect, open_client
+from cli.environment import API_KEY, surroundings
+from cli.failures import ExitCode, Failed, Refused, not_signed_in
+from cli.logins import Login, Logins
+from cli.options import Json
+from cli.terminal import ask, facts, put, put_json, say
+
+if TYPE_CHECKING:
+    from cli.client import Client
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="Where Tallyport is; TALLYPORT_URL unless given.")
+]
+SECRET_SHOWN = 12
+
+
+def login(
+    *,
+    url: Url = None,
+    email: Annotated[str | None, typer.Option(help="The address of your account.")] = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    key: Annotated[
+        bool, typer.Option("--key", help="Keep an API key instead; asked for, or from stdin.")
+    ] = False,
+) -> None:
+    """Sign in and stay signed in on this machine."""
+    around = surroundings()
+    if url or around.url:
+        where = base_url(str(url or around.url))
+    else:
+        with connect() as api:
+            where = api.url
+    with open_client(where, None) as api:
+        made = _by_key(api) if key else _by_password(api, email, from_stdin=password_stdin)
+    Logins(around.folder).save(made)
+    say(f"Signed in at {where} as {made.who}.")
+    if around.api_key is not None:
+        say(f"{API_KEY} is set, and goes before this login.")
+
+
+def logout() -> None:
+    """Sign out here: the session ends, and nothing of it stays on this machine."""
+    around = surroundings()
+    logins = Logins(around.folder)
+    login = logins.find(base_url(around.url) if around.url else None)
+    if login is None:
+        raise not_signed_in()
+    if login.refresh_token is not None:
+        with open_client(login.url, login) as api:
+            try:
+                api.post("/auth/logout")
+            except Refused as refusal:
+                if refusal.code is not ExitCode.NOT_SIGNED_IN:  # else it had ended already
+                    raise
+    logins.forget(login.url)
+    say(f"Signed out at {login.url}.")
+
+
+def whoami(*, json: Json = False) -> None:
+    """Say who is signed in, and where."""
+    with connect() as api:
+        login = api.login
+        if login is None:
+            raise not_signed_in()
+        if _is_key(login.access_token):
+            api.get("/images")  # refuses a key that is not valid
+            about: dict[str, Any] = {
+                "url": api.url,
+                "key": f"{login.access_token[:SECRET_SHOWN]}...",
+            }
+        else:
+            about = {"url": api.url, **api.get("/user/profile")}
+    if json:
+        put_json(about)
+        return
+    facts(
+        ("Username", about.get("username")),
+        ("E-mail", about.get("email")),
+        ("Id", about.get("id")),
+        ("Key", about.get("key")),
+        ("Deployments", about.get("deploymentCount")),
+        ("Keys", about.get("apiKeyCount")),
+        ("At", about["url"]),
+    )
+
+
+def status(*, json: Json = False) -> None:
+    """Say whether Tallyport is well, part by part, and who is signed in."""
+    with connect() as api:
+        health = api.health()
+        who = api.login.who if api.login is not None else None
+    if json:
+        put_json(health)
+    else:
+        facts(
+            ("At", api.url),
+            ("Signed in as", who or "nobody"),
+            ("Tallyport is", health["status"]),
+            *((f"  {part}", state) for part, state in sorted(health["parts"].items())),
+        )
+    if health["status"] != "ready":
+        raise Failed("A part is down.", code=ExitCode.UNAVAILABLE)
+
+
+def open_page(
+    deployment: Annotated[
+        str | None, typer.Argument(help="A deployment, by name or id; the dashboard unless given.")
+    ] = None,
+) -> None:
+    """Open the dashboard, or a deployment, in the browser; print its address."""
+    with connect() as api:
+        url = str(names.deployment(api, deployment)["url"]) if deployment else f"{api.url}/"
+    put(url)
+    if sys.stdout.isatty():
+        import webbrowser  # noqa: PLC0415 - only what this command needs
+
+        webbrowser.open(url)
+
+
+def _by_password(api: "Client", email: str | None, *, from_stdin: bool) -> Login:
+    if from_stdin and not email:
+        raise Failed("Say with --email whose password it is.", code=ExitCode.USAGE)
+    body = {"email": email or ask("E-mail")}
+    body["password"] = (
+        sys.stdin.readline().rstrip("\n") if from_stdin else (ask("Password", hidden=True))
+    )
+    try:
+        said = api.open_to_all("POST", "/auth/login", body)
+    except Refused as refusal:
+        if refusal.error_code != "otp_required":
+            raise
+        said = api.open_to_all("POST", "/auth/login", {**body, "otp": ask("Code of your app")})
+    return Login(
+        url=api.url,
+        who=str(said["user"]["username"]),
+        access_token=said["accessToken"],
+        refresh_token=said["refreshToken"],
+        expires_at=datetime.fromisoformat(said["expiresAt"]),
+    )
+
+
+def _by_key(api: "Client") -> Login:
+    secret = (
+        ask("API key", hidden=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    )
+    if not _is_key(secret):
+        raise Failed("A key begins with tp_live_.", code=ExitCode.USAGE)
+    made = Login(url=api.url, who=f"key {secret[:SECRET_SHOWN]}...", access_token=secret)
+    with open_client(api.url, made) as asking:
+        asking.get("/images")  # refuses a key that is not valid
+    return made
+
+
+def _is_key(credential: str) -> bool:
+    return credential.startswith("tp_")

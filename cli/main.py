@@ -1,0 +1,126 @@
+"""Which commands there are, under which names, and how they end."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+from cli.commands import account, deploy, deployments, keys, logs, numbers, record, teams
+from cli.failures import ExitCode, Failed
+from cli.grouping import Grouped
+from cli.terminal import say
+
+PROGRAM = "tallyport"
+PANEL = "Your APIs"
+
+Commands = tuple[tuple[str, Callable[..., None]], ...]
+
+TOP: Commands = (
+    ("login", account.login),
+    ("logout", account.logout),
+    ("whoami", account.whoami),
+    ("status", account.status),
+    ("open", account.open_page),
+    ("init", deploy.init),
+    ("deploy", deploy.deploy),
+    ("logs", logs.logs),
+    ("images", deploy.images),
+    ("usage", numbers.usage),
+    ("estimate", numbers.estimate),
+    ("history", record.history),
+    ("events", record.events),
+)
+GROUPS: tuple[tuple[str, str, Commands], ...] = (
+    (
+        "deployments",
+        "What runs: look at it, scale it, roll it back, delete it.",
+        (
+            ("list", deployments.list_deployments),
+            ("show", deployments.show),
+            ("status", deployments.show_status),
+            ("scale", deployments.scale),
+            ("stop", deployments.stop),
+            ("start", deployments.start),
+            ("restart", deployments.restart),
+            ("rollback", deployments.roll_back),
+            ("revisions", deployments.revisions),
+            ("metrics", deployments.metrics),
+            ("delete", deployments.delete),
+        ),
+    ),
+    (
+        "keys",
+        "API keys: make, rotate and revoke them.",
+        (
+            ("list", keys.list_keys),
+            ("create", keys.create),
+            ("show", keys.show),
+            ("rotate", keys.rotate),
+            ("revoke", keys.revoke),
+        ),
+    ),
+    (
+        "teams",
+        "Teams and who is in them.",
+        (
+            ("list", teams.list_teams),
+            ("create", teams.create),
+            ("rename", teams.rename),
+            ("members", teams.members),
+            ("invite", teams.invite),
+            ("role", teams.change_role),
+            ("remove", teams.remove),
+            ("delete", teams.delete),
+        ),
+    ),
+    (
+        "invitations",
+        "Who is asked to join a team, and joining one.",
+        (
+            ("list", teams.list_invitations),
+            ("revoke", teams.revoke_invitation),
+            ("accept", teams.accept_invitation),
+        ),
+    ),
+    ("analytics", "How requests went.", (("overview", numbers.overview),)),
+    ("audit", "Who did what, when, and from where.", (("list", record.list_audit),)),
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add people's commands to the one command line there is."""
+    for name, command in TOP:
+        app.command(name, rich_help_panel=PANEL)(command)
+    for name, about, commands in GROUPS:
+        group = typer.Typer(
+            name=name, help=about, no_args_is_help=True, cls=Grouped, rich_markup_mode=None
+        )
+        for own_name, command in commands:
+            group.command(own_name)(command)
+        app.add_typer(group, rich_help_panel=PANEL)
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command line to its end: what went wrong is said in words, with its exit code."""
+    try:
+        app(prog_name=PROGRAM)
+    except Failed as failed:
+        for line in (failed.message, *failed.more):
+            say(line)
+        sys.exit(failed.code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except OSError as error:
+        say(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        sys.exit(ExitCode.FAILED)
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """End quietly, as other tools do, when nobody reads on: `tallyport ... | head`."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,218 @@
+"""What people do with the command line, on a whole platform."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.cli.conftest import CommandLine, sign_in
+from tests.platform import Person, Platform
+
+
+@pytest.mark.usefixtures("hello")
+def test_a_folder_becomes_a_url_that_a_new_key_opens(
+    tallyport: CommandLine, platform: Platform
+) -> None:
+    key = tallyport.ok("keys", "create", "opener", "--quiet", "--deployment", "hello").out.strip()
+    headers = {"Host": "hello.apps.localhost", "X-API-Key": key}
+
+    def answers() -> bool:
+        return httpx.get(f"{platform.gateway_url}/hi", headers=headers).is_success
+
+    platform.wait_until(answers, 30, "the key does not open the deployment")
+    shown = tallyport.ok("keys", "show", "opener")
+    assert "opener" in shown.out
+    assert key not in shown.out
+    revoked = tallyport.ok("keys", "revoke", "opener", "--yes")
+    assert "revoked" in revoked.err
+    assert tallyport.run("keys", "show", "opener").code == 4
+
+
+def test_deploying_again_under_the_same_name_makes_a_revision(
+    tallyport: CommandLine, hello: Path
+) -> None:
+    again = tallyport.ok("deploy", str(hello), "--env", "GREETING=hello", "--public")
+    assert "there already" in again.err
+    shown = tallyport.ok("deployments", "show", "hello", "--json").json
+    assert shown["visibility"] == "public"
+    assert shown["liveRevision"] == shown["revision"] > 1
+    back = tallyport.ok("deployments", "rollback", "hello", "1", "--json").json
+    assert back["liveRevision"] == shown["revision"] + 1
+    rows = tallyport.ok("deployments", "revisions", "hello")
+    assert "rolled back" in rows.out
+
+
+def test_variables_are_not_lost_by_accident(tallyport: CommandLine, hello: Path) -> None:
+    refused = tallyport.run("deploy", str(hello), "--env", "OTHER=1")
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert "GREETING" in tallyport.ok("deployments", "show", "hello").out
+
+
+@pytest.mark.usefixtures("hello")
+def test_a_deployment_is_scaled_stopped_and_started(tallyport: CommandLine) -> None:
+    tallyport.ok("deployments", "scale", "hello", "2")
+    assert "2 of 2 ready" in tallyport.ok("deployments", "status", "hello").out
+    assert tallyport.run("deployments", "stop", "hello").code == 2
+    assert "stopped" in tallyport.ok("deployments", "stop", "hello", "--yes").err
+    listed = tallyport.ok("deployments", "list", "--status", "stopped")
+    assert "hello" in listed.out
+    assert "running" in tallyport.ok("deployments", "start", "hello").err
+
+
+@pytest.mark.usefixtures("hello")
+def test_a_revision_that_cannot_start_is_told_with_its_reason(tallyport: CommandLine) -> None:
+    failed = tallyport.run("deploy", "--name", "hello", "--image", "nobody.invalid/nothing:1")
+    assert failed.code == 1
+    assert "failed" in failed.err
+    assert "nobody.invalid/nothing:1" in failed.err
+    assert "goes on serving" in failed.err
+
+
+@pytest.mark.usefixtures("hello")
+def test_the_lines_it_wrote_are_shown_and_found(tallyport: CommandLine, platform: Platform) -> None:
+    def written() -> bool:
+        return "listening" in tallyport.ok("logs", "hello", "--search", "LISTENING").out
+
+    platform.wait_until(written, 30, "the lines are not stored")
+    lines = tallyport.ok("logs", "hello", "--tail", "1", "--json").json["logs"]
+    assert len(lines) == 1
+    assert tallyport.ok("logs", "hello", "--since", "0s").out == ""
+
+
+@pytest.mark.usefixtures("hello")
+def test_numbers_and_the_record_are_shown_as_tables_and_as_the_api_says_them(
+    tallyport: CommandLine, anna: Person
+) -> None:
+    assert "Requests" in tallyport.ok("analytics", "overview", "--from", "1h").out
+    assert tallyport.ok("usage", "--json").json.keys() == anna.get("/usage").keys()
+    assert "Total" in tallyport.ok("estimate").out
+    assert "latencyP99" in tallyport.ok("deployments", "metrics", "hello").out
+    history = tallyport.ok("history", "hello")
+    assert "DeploymentRequested" in history.out
+    audit = tallyport.ok("audit", "list", "--resource", "hello", "--json").json
+    assert audit["pagination"]["total"] > 1
+    exported = tallyport.ok("audit", "list", "--resource", "hello", "--export").out.splitlines()
+    assert len(exported) == audit["pagination"]["total"]
+
+
+def test_an_image_of_the_catalogue_needs_no_port(tallyport: CommandLine) -> None:
+    assert "tallyport/echo" in tallyport.ok("images").out
+    made = tallyport.ok("deploy", "--name", "an-echo", "--image", "tallyport/echo", "--json").json
+    assert (made["status"], made["port"]) == ("running", 8080)
+    assert tallyport.ok("open", "an-echo").out.strip() == made["url"]
+    tallyport.ok("deployments", "delete", made["id"], "--yes", "--json")
+
+
+def test_teams_are_founded_filled_and_given_up(tallyport: CommandLine) -> None:
+    team = tallyport.ok("teams", "create", "The crew").out.strip()
+    assert "anna" in tallyport.ok("teams", "members", "The crew").out
+    invited = tallyport.ok("teams", "invite", team, "bob@example.com", "--role", "viewer")
+    assert "bob@example.com" in tallyport.ok("invitations", "list", team).out
+    tallyport.ok("invitations", "revoke", team, invited.out.strip(), "--yes")
+    assert "Nobody" in tallyport.ok("invitations", "list", team).err
+    tallyport.ok("teams", "rename", team, "Crew")
+    assert "Crew" in tallyport.ok("teams", "list").out
+    assert tallyport.run("teams", "role", "Crew", "anna", "viewer").code == 5
+    tallyport.ok("teams", "delete", "Crew", "--yes")
+    assert tallyport.run("teams", "members", "Crew").code == 4
+
+
+def test_a_key_is_rotated_and_expires_when_it_was_told_to(tallyport: CommandLine) -> None:
+    made = tallyport.ok("keys", "create", "turning", "--expires", "30d", "--json").json
+    assert made["expiresAt"]
+    rotated = tallyport.ok("keys", "rotate", "turning", "--grace", "10m")
+    assert rotated.out.startswith("tp_live_")
+    assert rotated.out.strip() != made["apiKey"]
+    assert "works until" in rotated.err
+    assert "turning" in tallyport.ok("keys", "list").out
+    tallyport.ok("keys", "revoke", made["id"], "--yes")
+
+
+def test_two_keys_of_one_name_are_told_apart_by_their_ids(tallyport: CommandLine) -> None:
+    ids = [tallyport.ok("keys", "create", "twin", "--json").json["id"] for _ in range(2)]
+    refused = tallyport.run("keys", "show", "twin")
+    assert refused.code == 2
+    assert all(each in refused.err for each in ids)
+    for each in ids:
+        tallyport.ok("keys", "revoke", each, "--yes")
+
+
+def test_a_list_is_walked_to_its_end_with_all(tallyport: CommandLine) -> None:
+    for number in range(3):
+        tallyport.ok("keys", "create", f"one of {number}")
+    some = tallyport.ok("keys", "list", "--limit", "2")
+    assert "--all" in some.err
+    everything = tallyport.ok("keys", "list", "--all", "--json").json
+    assert len(everything["apiKeys"]) == everything["pagination"]["total"]
+
+
+def test_who_is_signed_in_is_told_and_signing_out_ends_it(
+    stranger: CommandLine, platform: Platform
+) -> None:
+    Person(platform, "zoe").close()
+    assert stranger.run("whoami").code == 3
+    assert stranger.run("logout").code == 3
+    password = "correct horse battery staple\n"
+    wrong = stranger.run("login", "--email", "zoe@example.com", "--password-stdin", stdin="no\n")
+    assert wrong.code == 3
+    assert not stranger.logins.exists()
+    stranger.ok("login", "--email", "zoe@example.com", "--password-stdin", stdin=password)
+    assert stranger.logins.stat().st_mode & 0o777 == 0o600
+    assert stranger.ok("whoami", "--json").json["username"] == "zoe"
+    token = httpx.Headers({"Authorization": f"Bearer {access_token(stranger)}"})
+    assert "zoe" in stranger.ok("status").out
+    stranger.ok("logout")
+    assert stranger.run("whoami").code == 3
+    answer = httpx.get(f"{platform.api_url}/v1/user/profile", headers=token)
+    assert answer.status_code == 401
+
+
+def access_token(line: CommandLine) -> str:
+    kept = json.loads(line.logins.read_text())
+    return str(kept["logins"][kept["current"]]["access_token"])
+
+
+def test_a_key_signs_in_too_from_the_environment_or_kept(
+    tallyport: CommandLine, stranger: CommandLine
+) -> None:
+    scopes = ("--scope", "deployments:read")
+    secret = tallyport.ok("keys", "create", "for scripts", *scopes, "--quiet").out.strip()
+    stranger.ok("login", "--key", stdin=f"{secret}\n")
+    assert secret[:12] in stranger.ok("whoami").out
+    stranger.ok("deployments", "list")
+    refused = stranger.run("keys", "list")
+    assert refused.code == 5
+    assert "keys:read" in refused.err
+    stranger.ok("logout")
+    stranger.environment["TALLYPORT_API_KEY"] = secret
+    stranger.ok("deployments", "list", "--json")
+    stranger.environment["TALLYPORT_API_KEY"] = f"tp_live_{'0' * 42}_000000"
+    assert stranger.run("deployments", "list").code == 3
+
+
+def test_what_goes_wrong_is_said_in_words_with_its_own_exit_code(
+    tallyport: CommandLine, stranger: CommandLine, platform: Platform
+) -> None:
+    gone = tallyport.run("deployments", "show", "dpl-0000000000")
+    assert gone.code == 4
+    assert "Request: " in gone.err
+    assert gone.out == ""
+    invalid = tallyport.run("deploy", "--name", "Not A Name", "--image", "tallyport/echo")
+    assert invalid.code == 5
+    image = ("--image", "tallyport/echo", "--no-wait")
+    tallyport.ok("deploy", "--name", "taken", *image)
+    Person(platform, "rival").close()
+    sign_in(stranger, "rival")
+    assert stranger.run("deploy", "--name", "taken", *image).code == 6
+    tallyport.ok("deployments", "delete", "taken", "--yes")
+    assert tallyport.run("deployments", "list", "--status", "wrong").code == 5
+    assert tallyport.run("no-such-command").code == 2
+    stranger.environment["TALLYPORT_URL"] = "http://127.0.0.1:9"
+    unreachable = stranger.run("deployments", "list")
+    assert unreachable.code == 3  # the login belongs to another API
+    stranger.environment["TALLYPORT_API_KEY"] = "tp_live_x"
+    unreachable = stranger.run("deployments", "list")
+    assert unreachable.code == 7
+    assert "bin/up" in unreachable.err
