@@ -140,8 +140,8 @@ STATUS_BY_CODE = {
     "archive_too_large": 413,
     "upload_too_large": 413,
     "too_many_sources": 422,  # room, not a rate
-    "too_many_domains": 422,  # the same as:
-    "too_many_replicas": 422,  # a quota, not a rate: waiting does not help
+    "too_many_domains": 422,  # the same
+    "quota_exceeded": 422,  # the same
 }
 STATUS_BY_KIND: tuple[tuple[type[Exception], int], ...] = (
     (WrongCredentials, 401),

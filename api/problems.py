@@ -262,7 +262,8 @@ WHAT_TO_DO: Mapping[str, str] = {
     ),
     "team_not_empty": "Delete what the team has, or transfer it to another team, then repeat.",
     "too_many_codes": "Use a recovery code, or wait as many seconds as `Retry-After` says.",
-    "too_many_replicas": "Ask for fewer. The operator may raise `TALLYPORT_REPLICAS_MAX`.",
+    "quota_exceeded": "Ask for less, or stop something: what the team has is at"
+    " `GET /v1/teams/{id}/quota`. An admin of the platform can give the team more.",
     "too_many_requests": (
         "Wait as many seconds as `Retry-After` says. `RateLimit` tells how much is left on "
         "every answer, so a program can slow down before."

@@ -1,5 +1,6 @@
 """Shapes that every route shares: camelCase outside, strict inside, unknown fields refused."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -87,6 +88,19 @@ Instant = Annotated[datetime, BeforeValidator(_instant), AfterValidator(_utc)]
 EmailAddress = Annotated[str, Field(max_length=254), AfterValidator(_email)]
 Amount = Annotated[Decimal, PlainSerializer(_exact, return_type=str)]
 """Money: exact, as text, never a float."""
+
+
+def checked(rule: Callable[[str], object]) -> AfterValidator:
+    """Return a validator that refuses, in the rule's words, text that the rule refuses."""
+
+    def check(text: str) -> str:
+        try:
+            rule(text)
+        except DomainError as error:
+            raise ValueError(error.message) from error
+        return text
+
+    return AfterValidator(check)
 
 
 def identifier(prefix: str) -> Any:  # noqa: ANN401 - what FastAPI's Path returns

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from commands.bus import Bus
 from domain.custom_domains.values import Target
+from domain.deployments.values import Quota
 from infrastructure.containers import CatalogueImage
 from infrastructure.counters import Counters
 from infrastructure.event_store import RecordedEvent
@@ -111,11 +112,14 @@ class Options:
     """How many keys are remembered for one caller in a day."""
     body_limit_bytes: int = 1024 * 1024
     upload_limit_bytes: int = 50 * 1024 * 1024
-    replicas_max: int = 20
+    quota: Quota = Quota()  # noqa: RUF009 - frozen
+    """What a team may run at once, where it has no limits of its own."""
     key_limit_default: int = 6000
     revoke_leaked_keys: bool = True
     """A key that somebody found is shut out at once, not only reported to its team."""
     price_per_million_requests: Decimal = Decimal("0.50")
+    price_per_core_hour: Decimal = Decimal(0)
+    price_per_gib_hour: Decimal = Decimal(0)
     currency: str = "EUR"
     cors_origins: tuple[str, ...] = ()
     https_only: bool = False

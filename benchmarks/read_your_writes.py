@@ -37,9 +37,7 @@ async def visible_after(
     times = []
     for number in range(COMMANDS):
         replicas = 1 + number % 9
-        command = ScaleDeployment(
-            deployment_id=deployment_id, replicas=replicas + 1, replicas_max=20
-        )
+        command = ScaleDeployment(deployment_id=deployment_id, replicas=replicas + 1)
         receipt = await installation.bus.dispatch(command, anna.context)
         answered = time.perf_counter()
         await reader.wait_for("deployments", receipt.position, timeout_seconds=10)

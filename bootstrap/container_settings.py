@@ -24,12 +24,6 @@ class Containers:
         otherwise="",
         shown_default="the engine's usual socket",
     )
-    replicas_max: int = setting(
-        "TALLYPORT_REPLICAS_MAX",
-        kinds.number(1, 1000),
-        "20",
-        "Replicas that one deployment may ask for.",
-    )
     drain_seconds: int = setting(
         "TALLYPORT_DRAIN_SECONDS",
         kinds.number(0, 3600),
@@ -48,6 +42,36 @@ class Containers:
         "",
         "Registries on private networks (host or host:port) that may be asked, without TLS.",
         otherwise=(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quotas:
+    """What one team may run at once, unless an admin of the platform sets it for that team."""
+
+    deployments: int = setting(
+        "TALLYPORT_QUOTA_DEPLOYMENTS",
+        kinds.number(0, 1_000_000),
+        "50",
+        "Deployments that a team may have, stopped ones included.",
+    )
+    replicas: int = setting(
+        "TALLYPORT_QUOTA_REPLICAS",
+        kinds.number(0, 1_000_000),
+        "100",
+        "Replicas that all deployments of a team together may have.",
+    )
+    cpu_millis: int = setting(
+        "TALLYPORT_QUOTA_CPU",
+        kinds.CPU,
+        "64",
+        "Processor cores that those replicas may have.",
+    )
+    memory_bytes: int = setting(
+        "TALLYPORT_QUOTA_MEMORY",
+        kinds.MEMORY,
+        "64Gi",
+        "Memory that those replicas may have.",
     )
 
 

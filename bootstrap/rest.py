@@ -17,6 +17,7 @@ from bootstrap.core import Core
 from bootstrap.settings import Settings
 from bootstrap.sources import sources_of
 from domain.custom_domains.values import Target
+from domain.deployments.values import Quota
 from gateway.refusals import problems
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
@@ -150,10 +151,17 @@ def _options(settings: Settings) -> Options:
         rate_logs=api.rate_logs,
         body_limit_bytes=api.body_limit_bytes,
         upload_limit_bytes=settings.sources.upload_limit_bytes,
-        replicas_max=settings.containers.replicas_max,
+        quota=Quota(
+            deployments=settings.quotas.deployments,
+            replicas=settings.quotas.replicas,
+            cpu_millis=settings.quotas.cpu_millis,
+            memory_bytes=settings.quotas.memory_bytes,
+        ),
         key_limit_default=gateway.key_limit_default,
         revoke_leaked_keys=settings.leaks.action == "revoke",
         price_per_million_requests=settings.prices.per_million_requests,
+        price_per_core_hour=settings.prices.per_core_hour,
+        price_per_gib_hour=settings.prices.per_gib_hour,
         currency=settings.prices.currency,
         cors_origins=api.cors_origins,
         https_only=api.public_url.startswith("https:"),

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from domain.deployments.values import any_cpu_millis, any_memory_bytes
+from domain.kernel.errors import RuleViolated
 from infrastructure.mail.mime import sender_address
 from infrastructure.mail.smtp import smtp_options
 
@@ -183,6 +185,16 @@ def _price(text: str) -> Decimal:
     return amount
 
 
+def _quantity(parse: Callable[[str], int]) -> Callable[[str], int]:
+    def quantity(text: str) -> int:
+        try:
+            return parse(text)
+        except RuleViolated:
+            raise ValueError("must be an amount such as 500m, 4, 512Mi or 8Gi") from None
+
+    return quantity
+
+
 def _currency(text: str) -> str:
     if not re.fullmatch(r"[A-Z]{3}", text):
         raise ValueError("must be three capital letters (ISO 4217)")
@@ -236,6 +248,8 @@ HOSTS = Kind("HOST or HOST:PORT, separated by commas", _hosts)
 ADDRESSES = Kind("IP addresses, separated by commas", _addresses)
 STREAM = Kind("none, embedded or HOST:PORT[,...]", _stream)
 PRICE = Kind("decimal number", _price)
+CPU = Kind("processor, as `500m` or `4`", _quantity(any_cpu_millis))
+MEMORY = Kind("memory, as `512Mi` or `8Gi`", _quantity(any_memory_bytes))
 CURRENCY = Kind("currency code", _currency)
 MAIL_URL = Kind("URL (smtp, smtps)", _mail_url)
 SENDER = Kind("mail address, with a name or without", _sender)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bootstrap import setting_kinds as kinds
 from bootstrap.certificate_settings import Tls
-from bootstrap.container_settings import Containers, ReplicaUsage, Sources
+from bootstrap.container_settings import Containers, Quotas, ReplicaUsage, Sources
 from bootstrap.domain_settings import Domains
 from bootstrap.setting_kinds import setting
 
@@ -376,13 +376,25 @@ class Logs:
 
 @dataclass(frozen=True, kw_only=True)
 class Prices:
-    """What a served request costs."""
+    """What is paid for."""
 
     per_million_requests: Decimal = setting(
         "TALLYPORT_PRICE_PER_MILLION_REQUESTS",
         kinds.PRICE,
         "0.50",
         "Price of a million served requests.",
+    )
+    per_core_hour: Decimal = setting(
+        "TALLYPORT_PRICE_PER_CORE_HOUR",
+        kinds.PRICE,
+        "0",
+        "Price of one processor core, reserved for an hour; in estimates of a deployment's cost.",
+    )
+    per_gib_hour: Decimal = setting(
+        "TALLYPORT_PRICE_PER_GIB_HOUR",
+        kinds.PRICE,
+        "0",
+        "Price of one GiB of memory, reserved for an hour; in the same estimates.",
     )
     currency: str = setting("TALLYPORT_CURRENCY", kinds.CURRENCY, "EUR", "Currency of all prices.")
 
@@ -406,6 +418,7 @@ class Settings:
     leaks: Leaks = Leaks()
     mail: Mail = Mail()
     containers: Containers = Containers()  # noqa: RUF009 - frozen as the others, only elsewhere
+    quotas: Quotas = Quotas()  # noqa: RUF009 - the same
     sources: Sources = Sources()  # noqa: RUF009 - the same
     domains: Domains = Domains()  # noqa: RUF009 - the same
     logs: Logs = Logs()

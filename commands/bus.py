@@ -181,12 +181,13 @@ class Bus:
                 continue
             try:
                 return await self._append(work, context, Decided(result, work.versions))
-            except Conflict:
+            except Conflict as conflict:
                 fresh = True
                 if in_turn:  # it was another process
                     await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311
                 else:
-                    await turn.enter_async_context(self._turns.of(work.changes[0].stream_id))
+                    contended = conflict.stream_id or work.changes[0].stream_id
+                    await turn.enter_async_context(self._turns.of(contended))
                     in_turn = True
         raise Busy
 

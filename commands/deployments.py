@@ -1,16 +1,19 @@
 """Ask for a deployment, change it, let it go; and take in what the provisioner saw of it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from commands.bus import Command, Handlers
 from commands.work import Loaded, Work
-from domain.deployments.deployment import DEPLOYMENT, Deployment, must_be_within
+from domain.deployments.deployment import DEPLOYMENT, Deployment
 from domain.deployments.events import DeploymentDeleted, DeploymentRequested
+from domain.deployments.quota import TEAM_QUOTA, TeamQuota
 from domain.deployments.values import (
     Blueprint,
     HealthCheck,
+    Quota,
     RegistryAuth,
     ReplicaReport,
     Resources,
@@ -21,6 +24,7 @@ from domain.deployments.values import (
     image,
 )
 from domain.kernel.errors import AlreadyTaken, NotFound
+from domain.kernel.events import Event
 
 SECRET_PURPOSE = "deployment secret"  # noqa: S105 - a label bound to the sealed text
 
@@ -45,7 +49,8 @@ class RequestDeployment(Command, frozen=True, kw_only=True):
     registry_username: str | None = None
     registry_password: str | None = None
     visibility: Visibility = "private"
-    replicas_max: int
+    quota: Quota = Quota()
+    """What a team may run where it has no limits of its own."""
 
 
 class ScaleDeployment(Command, frozen=True, kw_only=True):
@@ -53,7 +58,8 @@ class ScaleDeployment(Command, frozen=True, kw_only=True):
 
     deployment_id: str
     replicas: int
-    replicas_max: int
+    quota: Quota = Quota()
+    """What a team may run where it has no limits of its own."""
 
 
 class UpdateDeployment(Command, frozen=True, kw_only=True):
@@ -71,7 +77,8 @@ class UpdateDeployment(Command, frozen=True, kw_only=True):
     registry_username: str | None = None
     registry_password: str | None = None
     visibility: Visibility | None = None
-    replicas_max: int
+    quota: Quota = Quota()
+    """What a team may run where it has no limits of its own."""
 
 
 class RestartDeployment(Command, frozen=True, kw_only=True):
@@ -86,6 +93,7 @@ class RollBackDeployment(Command, frozen=True, kw_only=True):
     deployment_id: str
     revision: int | None = None
     """None: the last one that was live."""
+    quota: Quota = Quota()
 
 
 class TransferDeployment(Command, frozen=True, kw_only=True):
@@ -93,6 +101,7 @@ class TransferDeployment(Command, frozen=True, kw_only=True):
 
     deployment_id: str
     team_id: str
+    quota: Quota = Quota()
 
 
 class StopDeployment(Command, frozen=True, kw_only=True):
@@ -105,12 +114,20 @@ class StartDeployment(Command, frozen=True, kw_only=True):
     """Run it again."""
 
     deployment_id: str
+    quota: Quota = Quota()
 
 
 class DeleteDeployment(Command, frozen=True, kw_only=True):
     """Make it disappear."""
 
     deployment_id: str
+
+
+class ChangeTeamQuota(Command, frozen=True, kw_only=True):
+    """Give a team limits of its own, by the names of `Quota`; what is not among them it loses."""
+
+    team_id: str
+    limits: dict[str, int]
 
 
 class ReportReplicas(Command, frozen=True, kw_only=True):
@@ -140,10 +157,10 @@ class Changed(msgspec.Struct, frozen=True):
 async def request_deployment(command: RequestDeployment, work: Work) -> Changed:
     """Own the app name and record the wish; the provisioner does the rest."""
     work.must_hold("deployments:write", team_id=command.team_id)
-    must_be_within(command.replicas_max, replicas=command.replicas)
     name, reference = app_name(command.app_name), image(command.image)
     variables = environment(command.environment)
     deployment_id = work.new_id("dpl")
+    quota = await _quota_of(command.team_id, work)
     await work.claim("app_name", name, owner_id=deployment_id, taken=AppNameTaken())
     await work.vault.load([command.team_id])
     deployment = work.create(DEPLOYMENT, deployment_id)
@@ -165,17 +182,16 @@ async def request_deployment(command: RequestDeployment, work: Work) -> Changed:
         requested_by=work.actor.id,
     )
     work.record(deployment, [requested])
-    return _changed(deployment.present, work)
+    state = deployment.present
+    work.record(quota, quota.present.allot(deployment_id, state.capacity, command.quota))
+    return _changed(state, work)
 
 
 async def scale_deployment(command: ScaleDeployment, work: Work) -> Changed:
     """Ask for another number of replicas."""
     deployment = await _theirs(command.deployment_id, work)
-    work.record(
-        deployment,
-        deployment.present.scale(replicas=command.replicas, quota=command.replicas_max),
-    )
-    return _changed(deployment.present, work)
+    events = deployment.present.scale(replicas=command.replicas)
+    return await _done(deployment, events, work, quota=command.quota)
 
 
 async def update_deployment(command: UpdateDeployment, work: Work) -> Changed:
@@ -205,25 +221,22 @@ async def update_deployment(command: UpdateDeployment, work: Work) -> Changed:
         msgspec.structs.replace(state.blueprint, **changes),
         replicas=state.replicas_wanted if command.replicas is None else command.replicas,
         visibility=command.visibility or state.visibility,
-        quota=command.replicas_max,
         by=work.actor.id,
     )
-    work.record(deployment, events)
-    return _changed(deployment.present, work)
+    return await _done(deployment, events, work, quota=command.quota)
 
 
 async def restart_deployment(command: RestartDeployment, work: Work) -> Changed:
     """Ask for all replicas to be replaced."""
     deployment = await _theirs(command.deployment_id, work)
-    work.record(deployment, deployment.present.restart(by=work.actor.id))
-    return _changed(deployment.present, work)
+    return await _done(deployment, deployment.present.restart(by=work.actor.id), work)
 
 
 async def roll_back_deployment(command: RollBackDeployment, work: Work) -> Changed:
     """Ask for an earlier revision to run again."""
     deployment = await _theirs(command.deployment_id, work)
-    work.record(deployment, deployment.present.roll_back(command.revision, by=work.actor.id))
-    return _changed(deployment.present, work)
+    events = deployment.present.roll_back(command.revision, by=work.actor.id)
+    return await _done(deployment, events, work, quota=command.quota)
 
 
 async def transfer_deployment(command: TransferDeployment, work: Work) -> Changed:
@@ -233,29 +246,26 @@ async def transfer_deployment(command: TransferDeployment, work: Work) -> Change
     state = deployment.present
     await work.vault.load([state.team_id, command.team_id])
     blueprint = _resealed(work, state.blueprint, team_id=command.team_id)
-    work.record(deployment, state.transfer(command.team_id, blueprint, by=work.actor.id))
-    return _changed(deployment.present, work)
+    events = state.transfer(command.team_id, blueprint, by=work.actor.id)
+    return await _done(deployment, events, work, quota=command.quota)
 
 
 async def stop_deployment(command: StopDeployment, work: Work) -> Changed:
     """Ask for nothing to run."""
     deployment = await _theirs(command.deployment_id, work)
-    work.record(deployment, deployment.present.stop())
-    return _changed(deployment.present, work)
+    return await _done(deployment, deployment.present.stop(), work)
 
 
 async def start_deployment(command: StartDeployment, work: Work) -> Changed:
     """Ask for it to run again."""
     deployment = await _theirs(command.deployment_id, work)
-    work.record(deployment, deployment.present.start())
-    return _changed(deployment.present, work)
+    return await _done(deployment, deployment.present.start(), work, quota=command.quota)
 
 
 async def delete_deployment(command: DeleteDeployment, work: Work) -> Changed:
     """Ask for it to disappear."""
     deployment = await _theirs(command.deployment_id, work)
-    work.record(deployment, deployment.present.delete())
-    return _changed(deployment.present, work)
+    return await _done(deployment, deployment.present.delete(), work)
 
 
 async def report_replicas(command: ReportReplicas, work: Work) -> None:
@@ -269,9 +279,18 @@ async def report_replicas(command: ReportReplicas, work: Work) -> None:
         hopeless_revision=command.hopeless_revision,
         by=work.actor.id,
     )
-    work.record(deployment, events)
+    await _done(deployment, events, work)
     if any(isinstance(event, DeploymentDeleted) for event in events):
         await work.release("app_name", state.app_name, owner_id=state.deployment_id)
+        quota = await _quota_of(state.team_id, work)
+        work.record(quota, quota.present.free(state.deployment_id))
+
+
+async def change_team_quota(command: ChangeTeamQuota, work: Work) -> None:
+    """Set the limits that are the team's own."""
+    work.must_be_platform_admin()
+    quota = await _quota_of(command.team_id, work)
+    work.record(quota, quota.present.change(command.limits))
 
 
 HANDLERS: Handlers = {
@@ -285,6 +304,7 @@ HANDLERS: Handlers = {
     StartDeployment: start_deployment,
     DeleteDeployment: delete_deployment,
     ReportReplicas: report_replicas,
+    ChangeTeamQuota: change_team_quota,
 }
 
 
@@ -294,6 +314,37 @@ async def _theirs(deployment_id: str, work: Work) -> Loaded[Deployment]:
         raise NotFound
     work.must_hold("deployments:write", team_id=deployment.present.team_id)
     return deployment
+
+
+async def _quota_of(team_id: str, work: Work) -> Loaded[TeamQuota]:
+    quota = await work.load(TEAM_QUOTA, f"quota-{team_id}")
+    if quota.state is None:
+        quota.state = TeamQuota(team_id=team_id)
+    return quota
+
+
+async def _done(
+    deployment: Loaded[Deployment],
+    events: Sequence[Event],
+    work: Work,
+    *,
+    quota: Quota | None = None,
+) -> Changed:
+    """Record what was decided, and with it what it takes of the team's quota.
+
+    Only where that changed is the quota looked at; without a `quota` nothing is refused by it.
+    """
+    before = deployment.present
+    work.record(deployment, events)
+    after = deployment.present
+    if after.team_id != before.team_id:
+        left = await _quota_of(before.team_id, work)
+        work.record(left, left.present.free(before.deployment_id))
+    elif after.capacity == before.capacity:
+        return _changed(after, work)
+    theirs = await _quota_of(after.team_id, work)
+    work.record(theirs, theirs.present.allot(after.deployment_id, after.capacity, quota))
+    return _changed(after, work)
 
 
 def _registry_auth(

@@ -13,6 +13,7 @@ from projections.gateway import HOSTS, KEYS, ROUTES
 from projections.identity import SESSIONS, USERS
 from projections.mail import MAILS
 from projections.passkeys import PASSKEYS
+from projections.quotas import QUOTAS
 from projections.revisions import REVISIONS
 from projections.second_factors import SECOND_FACTORS
 from projections.teams import INVITATIONS, MEMBERS, TEAMS
@@ -36,6 +37,7 @@ VIEWS: tuple[View[Any], ...] = (
     REVISIONS,
     CUSTOM_DOMAINS,
     CERTIFICATES,
+    QUOTAS,
     ROUTES,
     HOSTS,
     KEYS,

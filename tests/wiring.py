@@ -209,7 +209,7 @@ class Installation:
 
     async def deploy(self, person: Person, app_name: str = "hello", **changes: Any) -> Changed:
         """Ask for a deployment."""
-        wish: dict[str, Any] = {"image": "tallyport/echo", "port": 8000, "replicas_max": 10}
+        wish: dict[str, Any] = {"image": "tallyport/echo", "port": 8000}
         command = RequestDeployment(
             **{"team_id": person.team_id, "app_name": app_name, **wish, **changes}
         )

@@ -112,7 +112,7 @@ async def request(body: NewDeployment, write: Writing) -> Response:
         registry_username=auth.username if auth is not None else None,
         registry_password=auth.password if auth is not None else None,
         visibility=body.visibility,
-        replicas_max=write.options.replicas_max,
+        quota=write.options.quota,
     )
     return await write.dispatch(command, made)
 
@@ -203,7 +203,7 @@ async def update(deployment_id: DeploymentId, body: Update, write: Writing) -> R
         registry_username=auth.username if auth is not None else None,
         registry_password=auth.password if auth is not None else None,
         visibility=body.visibility,
-        replicas_max=write.options.replicas_max,
+        quota=write.options.quota,
     )
     return await write.dispatch(
         command, _changed("Deployment is being updated"), resource=deployment_id
@@ -228,7 +228,9 @@ async def roll_back(
     """Run an earlier revision again."""
     _must_be_an_id(deployment_id)
     revision = body.revision if body is not None else None
-    command = RollBackDeployment(deployment_id=deployment_id, revision=revision)
+    command = RollBackDeployment(
+        deployment_id=deployment_id, revision=revision, quota=write.options.quota
+    )
     return await write.dispatch(
         command, _changed("Deployment is being rolled back"), resource=deployment_id
     )
@@ -238,7 +240,9 @@ async def roll_back(
 async def transfer(deployment_id: DeploymentId, body: Transfer, write: Writing) -> Response:
     """Give it to another team, in which one may deploy too. It runs anew there."""
     _must_be_an_id(deployment_id)
-    command = TransferDeployment(deployment_id=deployment_id, team_id=body.team_id)
+    command = TransferDeployment(
+        deployment_id=deployment_id, team_id=body.team_id, quota=write.options.quota
+    )
     return await write.dispatch(
         command, _changed("Deployment is being transferred"), resource=deployment_id
     )
@@ -251,7 +255,7 @@ async def scale(deployment_id: DeploymentId, body: Scale, write: Writing) -> Res
     command = ScaleDeployment(
         deployment_id=deployment_id,
         replicas=body.replicas,
-        replicas_max=write.options.replicas_max,
+        quota=write.options.quota,
     )
     return await write.dispatch(
         command, _changed(f"Scaling to {body.replicas} replicas"), resource=deployment_id
@@ -274,7 +278,7 @@ async def start(deployment_id: DeploymentId, write: Writing) -> Response:
     """Run it again."""
     _must_be_an_id(deployment_id)
     return await write.dispatch(
-        StartDeployment(deployment_id=deployment_id),
+        StartDeployment(deployment_id=deployment_id, quota=write.options.quota),
         _changed("Deployment is starting"),
         resource=deployment_id,
     )

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from api.lists import Pagination, TeamPageQuery
-from api.schemas import Input, Integer, Output, Text, identifier
+from api.schemas import Input, Integer, Output, Text, checked, identifier
 from domain.deployments import values
 from domain.kernel.errors import RuleViolated
 from projections.deployments import DeploymentRow
@@ -27,34 +27,15 @@ StatusName = Literal[
 MASK = "********"
 
 
-def _cpu(text: str) -> str:
-    try:
-        values.cpu_millis(text)
-    except RuleViolated as error:
-        raise ValueError(error.message) from error
-    return text
-
-
-def _memory(text: str) -> str:
-    try:
-        values.memory_bytes(text)
-    except RuleViolated as error:
-        raise ValueError(error.message) from error
-    return text
-
-
-def _path(text: str | None) -> str | None:
-    try:
-        return None if text is None else values.health_path(text)
-    except RuleViolated as error:
-        raise ValueError(error.message) from error
+Cpu = Annotated[str, checked(values.cpu_millis), Field(examples=["100m"])]
+Memory = Annotated[str, checked(values.memory_bytes), Field(examples=["128Mi"])]
 
 
 class ResourcesIn(Input):
     """What one replica may use."""
 
-    cpu: Annotated[str, AfterValidator(_cpu), Field(examples=["100m"])] = "500m"
-    memory: Annotated[str, AfterValidator(_memory), Field(examples=["128Mi"])] = "256Mi"
+    cpu: Cpu = "500m"
+    memory: Memory = "256Mi"
 
     def value(self) -> values.Resources:
         """Return what the domain calls it."""
@@ -70,7 +51,7 @@ class HealthCheckIn(Input):
     """http: a GET is answered with 2xx. tcp: the port opens. command: a program in the replica ends
     with 0. image: so does the program that the image names (HEALTHCHECK). Without it: what the
     other fields are for, else tcp."""
-    path: Annotated[str | None, Field(max_length=512), AfterValidator(_path)] = None
+    path: Annotated[str, checked(values.health_path), Field(max_length=512)] | None = None
     """For http."""
     command: Annotated[tuple[str, ...] | None, Field(max_length=values.ARGUMENTS_MAX)] = None
     """For command: the program and its arguments. No shell reads them."""

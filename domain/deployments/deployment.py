@@ -26,18 +26,15 @@ from domain.deployments.events import (
 from domain.deployments.replicas import Replica, evolve_replicas, replica_change
 from domain.deployments.values import (
     Blueprint,
+    Capacity,
     ReplicaPhase,
     ReplicaReport,
     Status,
     Visibility,
 )
 from domain.kernel.aggregates import Aggregate
-from domain.kernel.errors import LimitReached, RuleViolated
+from domain.kernel.errors import RuleViolated
 from domain.kernel.events import Event
-
-
-class TooManyReplicas(LimitReached):
-    """This team may not run so many replicas of one deployment."""
 
 
 class DeploymentIsStopped(RuleViolated):
@@ -86,10 +83,19 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         wound_down = {Status.STOPPING, Status.STOPPED, Status.DELETING, Status.DELETED}
         return 0 if self.status in wound_down else self.replicas_wanted
 
-    def scale(self, *, replicas: int, quota: int) -> list[Event]:
+    @property
+    def capacity(self) -> Capacity:
+        """What it takes of its team's quota: what shall run, not what runs at the moment."""
+        each = self.blueprint.resources
+        return Capacity(
+            replicas=self.target,
+            cpu_millis=self.target * each.cpu_millis,
+            memory_bytes=self.target * each.memory_bytes,
+        )
+
+    def scale(self, *, replicas: int) -> list[Event]:
         """Ask for another number of replicas. Asking for the present number changes nothing."""
         self._must_run()
-        must_be_within(quota, replicas=replicas)
         if replicas == self.replicas_wanted:
             return []
         return [DeploymentScaled(replicas=replicas, previously=self.replicas_wanted)]
@@ -100,7 +106,6 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         *,
         replicas: int,
         visibility: Visibility,
-        quota: int,
         by: str,
     ) -> list[Event]:
         """Ask for something else to run. Asking for what there is changes nothing.
@@ -108,7 +113,6 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         A stopped deployment stays stopped, and starts as what was asked for last.
         """
         self._must_stay()
-        must_be_within(quota, replicas=replicas)
         wished = (blueprint, replicas, visibility)
         if wished == (self.blueprint, self.replicas_wanted, self.visibility):
             return []
@@ -295,12 +299,6 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         if self.status is not Status.RUNNING:
             events.append(DeploymentBecameHealthy(ready=ready))
         return events
-
-
-def must_be_within(quota: int, *, replicas: int) -> None:
-    """Refuse more replicas than the team may run."""
-    if replicas > quota:
-        raise TooManyReplicas(f"At most {quota} replicas.", quota=quota)
 
 
 def _first_failure(reports: Sequence[ReplicaReport]) -> str | None:

@@ -2,7 +2,15 @@
 
 from datetime import datetime
 
-from domain.deployments.values import Blueprint, HealthCheck, RegistryAuth, Resources, Visibility
+from domain.deployments.values import (
+    Blueprint,
+    Capacity,
+    HealthCheck,
+    Quota,
+    RegistryAuth,
+    Resources,
+    Visibility,
+)
 from domain.kernel.events import Event, SealedText
 
 
@@ -165,3 +173,40 @@ class DeploymentStopped(Event, frozen=True, kw_only=True):
 
 class DeploymentDeleted(Event, frozen=True, kw_only=True):
     """The last replica is gone, and so is the deployment. Its name is free again."""
+
+
+class CapacityAllotted(Event, frozen=True, kw_only=True):
+    """The deployment takes this much of its team's quota from now on, instead of what it took.
+
+    In the stream of the team's quota, in the append of the change that needs it.
+    """
+
+    team_id: str
+    deployment_id: str
+    capacity: Capacity
+
+
+class CapacityFreed(Event, frozen=True, kw_only=True):
+    """The deployment is gone, or another team's, and takes nothing of the quota any more."""
+
+    team_id: str
+    deployment_id: str
+
+
+class TeamQuotaChanged(Event, frozen=True, kw_only=True):
+    """The team has limits of its own. What is None here is as for everybody."""
+
+    team_id: str
+    deployments: int | None = None
+    replicas: int | None = None
+    cpu_millis: int | None = None
+    memory_bytes: int | None = None
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that are the team's own, by the names of `Quota`."""
+        return {
+            name: amount
+            for name in Quota.__struct_fields__
+            if (amount := getattr(self, name)) is not None
+        }

@@ -52,6 +52,23 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
 HealthKind = Literal["http", "tcp", "command", "image"]
 
 
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What one deployment takes of its team's quota: all its replicas together."""
+
+    replicas: int = 0
+    cpu_millis: int = 0
+    memory_bytes: int = 0
+
+
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """What a team may run at once, where nothing else is said about it."""
+
+    deployments: int = 50
+    replicas: int = 100
+    cpu_millis: int = 64_000
+    memory_bytes: int = 64 * 1024**3
+
+
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How to tell that a replica can take requests."""
 
@@ -177,26 +194,35 @@ CPU_MILLIS_RANGE = (10, 64_000)
 MEMORY_RANGE = (8 * 1024**2, 256 * 1024**3)
 
 
-def cpu_millis(text: str) -> int:
+def any_cpu_millis(text: str) -> int:
     """Return thousandths of a core from '100m' or '0.5'; raises `InvalidQuantity`."""
     if match := _CPU_MILLIS.fullmatch(text):
-        millis = int(match[1])
-    elif match := _CPU_CORES.fullmatch(text):
-        millis = int(match[1]) * 1000 + int((match[2] or "0").ljust(3, "0"))
-    else:
-        raise InvalidQuantity(f"{text[:20]!r} is not an amount of processor like '100m' or '0.5'.")
+        return int(match[1])
+    if match := _CPU_CORES.fullmatch(text):
+        return int(match[1]) * 1000 + int((match[2] or "0").ljust(3, "0"))
+    raise InvalidQuantity(f"{text[:20]!r} is not an amount of processor like '100m' or '0.5'.")
+
+
+def cpu_millis(text: str) -> int:
+    """Return what one replica may have of a processor; raises `InvalidQuantity`."""
+    millis = any_cpu_millis(text)
     low, high = CPU_MILLIS_RANGE
     if not low <= millis <= high:
         raise InvalidQuantity(f"Processor must be between {low}m and {high}m.")
     return millis
 
 
-def memory_bytes(text: str) -> int:
+def any_memory_bytes(text: str) -> int:
     """Return bytes from '128Mi'; raises `InvalidQuantity`."""
     match = _MEMORY.fullmatch(text)
     if match is None:
         raise InvalidQuantity(f"{text[:20]!r} is not an amount of memory like '128Mi' or '1Gi'.")
-    size = int(match[1]) * _MEMORY_UNITS[match[2]]
+    return int(match[1]) * _MEMORY_UNITS[match[2]]
+
+
+def memory_bytes(text: str) -> int:
+    """Return how much memory one replica may have; raises `InvalidQuantity`."""
+    size = any_memory_bytes(text)
     low, high = MEMORY_RANGE
     if not low <= size <= high:
         raise InvalidQuantity(f"Memory must be between {low >> 20}Mi and {high >> 30}Gi.")

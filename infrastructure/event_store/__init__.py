@@ -5,6 +5,7 @@ an event's place in the one total order of the whole log: it grows, with gaps, a
 seen position N will never meet a smaller one later.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
@@ -60,6 +61,16 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 class Conflict(DomainError):
     """Somebody else appended to the stream first; load again and decide again."""
+
+    def __init__(self, *, stream_id: str | None = None) -> None:
+        super().__init__()
+        self.stream_id = stream_id
+
+    @classmethod
+    def in_detail(cls, detail: str | None) -> "Conflict":
+        """Read the stream out of `Key (originator_id, originator_version)=(dpl-…, 3) ...`."""
+        found = re.search(r"\)=\((.+), \d+\)", detail or "")
+        return cls(stream_id=found and found[1])
 
 
 class Repeated(DomainError):

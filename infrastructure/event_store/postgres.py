@@ -237,7 +237,7 @@ class PostgresEventStore:
         elif error.diag.table_name == "idempotency_keys":
             _refuse(group, Repeated())
         else:
-            _refuse(group, Conflict())
+            _refuse(group, Conflict.in_detail(error.diag.message_detail))
 
     async def _position_of_own(self, append: _Append) -> int | None:
         """Return the position of the very event we sent, if it is stored."""
@@ -431,11 +431,11 @@ def _without_clashes(group: Sequence[_Append]) -> list[_Append]:
     taken: set[tuple[str, int]] = set()
     for append in group:
         versions = {(event.stream_id, event.version) for event in append.events}
-        if taken.isdisjoint(versions):
+        if clashes := taken & versions:
+            _refuse([append], Conflict(stream_id=clashes.pop()[0]))
+        else:
             taken |= versions
             kept.append(append)
-        else:
-            _refuse([append], Conflict())
     return kept
 
 

@@ -179,7 +179,7 @@ async def test_it_is_scaled_stopped_and_started_in_the_contracts_words(api: Api)
 async def test_no_more_replicas_than_the_quota_and_only_whole_ones(api: Api) -> None:
     anna = await api.join()
     path = f"/v1/deployments/{await anna.deploy()}/scale"
-    wrong: list[object] = [21, 10**9, -1, 1.5, "1e3", "3", True, None, [], 10**30]
+    wrong: list[object] = [101, 10**9, -1, 1.5, "1e3", "3", True, None, [], 10**30]
     for replicas in wrong:
         assert is_problem(await anna.ask("PATCH", path, {"replicas": replicas}), 422), replicas
     assert (await anna.ask("PATCH", path, {"replicas": 20})).status_code == 200
@@ -267,12 +267,12 @@ async def test_of_two_hundred_pairs_that_read_the_same_one_each_is_carried_out(a
     async def pairs(number: int) -> list[list[int]]:
         path = f"/v1/deployments/{await anna.deploy(f'app-{number}')}/scale"
         tag, seen = '"1"', []
-        for replicas in range(2, 12):
+        for again in range(10):
             answers = await asyncio.gather(
                 *(
                     one.client.patch(
                         path,
-                        json={"replicas": replicas},
+                        json={"replicas": 2 + again % 2},
                         headers={**anna.headers, "If-Match": tag},
                     )
                     for one in apis

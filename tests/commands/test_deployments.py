@@ -17,7 +17,8 @@ from commands.deployments import (
     TransferDeployment,
 )
 from commands.work import Actor
-from domain.deployments.deployment import DEPLOYMENT, TooManyReplicas
+from domain.deployments.deployment import DEPLOYMENT
+from domain.deployments.quota import QuotaExceeded
 from domain.deployments.values import (
     InvalidAppName,
     InvalidEnvironment,
@@ -88,7 +89,7 @@ async def test_secrets_are_sealed_in_the_log_and_open_only_with_the_team_s_key(
         ({"image": "--privileged"}, InvalidImage),
         ({"environment": {"LD_PRELOAD": "x"}}, InvalidEnvironment),
         ({"environment": {"A": "\ud800"}}, InvalidEnvironment),
-        ({"replicas": 11}, TooManyReplicas),
+        ({"replicas": 101}, QuotaExceeded),
     ],
 )
 async def test_a_wish_that_breaks_a_rule_leaves_no_trace(
@@ -139,7 +140,7 @@ async def test_what_is_asked_for_shows_in_the_answer(installation: Installation)
     deployment_id = deployment.deployment_id
     await observe(installation, deployment_id, ReplicaPhase.READY, ReplicaPhase.READY)
     for command, status in (
-        (ScaleDeployment(deployment_id=deployment_id, replicas=3, replicas_max=10), Status.SCALING),
+        (ScaleDeployment(deployment_id=deployment_id, replicas=3), Status.SCALING),
         (StopDeployment(deployment_id=deployment_id), Status.STOPPING),
         (StartDeployment(deployment_id=deployment_id), Status.STARTING),
         (DeleteDeployment(deployment_id=deployment_id), Status.DELETING),

@@ -9,7 +9,6 @@ from domain.deployments.deployment import (
     DeploymentIsGoing,
     DeploymentIsStopped,
     NoEarlierRevision,
-    TooManyReplicas,
     UnknownRevision,
 )
 from domain.deployments.events import (
@@ -75,7 +74,7 @@ def observe(
 def update(
     blueprint: Blueprint = SECOND, *, replicas: int = 1, visibility: Visibility = "private"
 ) -> Action:
-    return lambda d: d.update(blueprint, replicas=replicas, visibility=visibility, quota=5, by=ANNA)
+    return lambda d: d.update(blueprint, replicas=replicas, visibility=visibility, by=ANNA)
 
 
 def updated(
@@ -144,10 +143,6 @@ def test_other_replicas_or_visibility_need_no_new_revision() -> None:
 
 def test_an_update_to_what_there_is_changes_nothing() -> None:
     given(DEPLOYMENT, *live).when(update(FIRST)).then_nothing_happened()
-
-
-def test_an_update_keeps_to_the_quota() -> None:
-    given(DEPLOYMENT, *live).when(update(replicas=6)).then_refused(TooManyReplicas)
 
 
 def test_a_stopped_deployment_is_updated_and_stays_stopped() -> None:

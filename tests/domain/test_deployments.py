@@ -10,7 +10,6 @@ from domain.deployments.deployment import (
     Deployment,
     DeploymentIsGoing,
     DeploymentIsStopped,
-    TooManyReplicas,
 )
 from domain.deployments.events import (
     DeploymentBecameHealthy,
@@ -90,40 +89,25 @@ def test_a_requested_deployment_is_pending_and_wants_its_replicas() -> None:
 def test_a_deployment_is_scaled() -> None:
     (
         given(DEPLOYMENT, *running)
-        .when(lambda d: d.scale(replicas=3, quota=10))
+        .when(lambda d: d.scale(replicas=3))
         .then(DeploymentScaled(replicas=3, previously=1))
         .then_state(status=Status.SCALING, target=3)
     )
 
 
 def test_scaling_to_the_present_number_changes_nothing() -> None:
-    (
-        given(DEPLOYMENT, *running)
-        .when(lambda d: d.scale(replicas=1, quota=10))
-        .then_nothing_happened()
-    )
-
-
-def test_a_quota_is_kept_to_the_last_replica() -> None:
-    given(DEPLOYMENT, *running).when(lambda d: d.scale(replicas=10, quota=10)).then(
-        DeploymentScaled(replicas=10, previously=1)
-    )
-    given(DEPLOYMENT, *running).when(lambda d: d.scale(replicas=11, quota=10)).then_refused(
-        TooManyReplicas
-    )
+    (given(DEPLOYMENT, *running).when(lambda d: d.scale(replicas=1)).then_nothing_happened())
 
 
 @pytest.mark.parametrize("past", [stopping, stopped])
 def test_a_stopped_deployment_is_not_scaled(past: tuple[Event, ...]) -> None:
-    given(DEPLOYMENT, *past).when(lambda d: d.scale(replicas=2, quota=10)).then_refused(
-        DeploymentIsStopped
-    )
+    given(DEPLOYMENT, *past).when(lambda d: d.scale(replicas=2)).then_refused(DeploymentIsStopped)
 
 
 @pytest.mark.parametrize("past", [deleting, deleted])
 @pytest.mark.parametrize(
     "action",
-    [lambda d: d.scale(replicas=2, quota=10), lambda d: d.stop(), lambda d: d.start()],
+    [lambda d: d.scale(replicas=2), lambda d: d.stop(), lambda d: d.start()],
 )
 def test_a_deployment_that_is_being_deleted_takes_no_more_orders(
     past: tuple[Event, ...], action: Action
@@ -382,13 +366,12 @@ def update(*, image: str, replicas: int) -> Action:
         msgspec.structs.replace(d.blueprint, image=image),
         replicas=replicas,
         visibility="private",
-        quota=3,
         by="x",
     )
 
 
 orders: st.SearchStrategy[Action] = st.one_of(
-    st.builds(lambda n: lambda d: d.scale(replicas=n, quota=3), st.integers(0, 4)),
+    st.builds(lambda n: lambda d: d.scale(replicas=n), st.integers(0, 4)),
     st.sampled_from([lambda d: d.stop(), lambda d: d.start(), lambda d: d.delete()]),
     st.sampled_from([lambda d: d.restart(by="x"), lambda d: d.roll_back(None, by="x")]),
     st.builds(lambda image, n: update(image=image, replicas=n), images, st.integers(0, 3)),

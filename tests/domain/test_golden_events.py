@@ -16,6 +16,7 @@ from domain.api_keys.api_key import API_KEY
 from domain.catalogue import EVENTS, UPCASTERS
 from domain.custom_domains.custom_domain import CUSTOM_DOMAIN
 from domain.deployments.deployment import DEPLOYMENT
+from domain.deployments.quota import TEAM_QUOTA
 from domain.identity.platform import PLATFORM
 from domain.identity.second_factors import SECOND_FACTORS
 from domain.identity.session import SESSION
@@ -43,6 +44,7 @@ AGGREGATES: tuple[Aggregate, ...] = (
     DEPLOYMENT,
     MAIL,
     TEAM,
+    TEAM_QUOTA,
 )
 FILES = sorted(FOLDER.glob("*.json"))
 

@@ -210,9 +210,7 @@ class Story:
             await self._installation.dispatch(self._chance.choice(changes), person.context)
         if self._deployments:
             person, deployment_id = self._chance.choice(self._deployments)
-            scale = ScaleDeployment(
-                deployment_id=deployment_id, replicas=self._chance.randrange(4), replicas_max=3
-            )
+            scale = ScaleDeployment(deployment_id=deployment_id, replicas=self._chance.randrange(4))
             kinds = [StopDeployment, StartDeployment, DeleteDeployment]
             commands = [scale, scale, *(kind(deployment_id=deployment_id) for kind in kinds)]
             await self._installation.dispatch(self._chance.choice(commands), person.context)

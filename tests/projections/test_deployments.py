@@ -104,7 +104,7 @@ async def test_a_deployments_life_can_be_followed(installation: Installation) ->
     assert row["restarts"] == 0
     assert row["deployed_at"] is not None
 
-    command = ScaleDeployment(deployment_id=deployment_id, replicas=1, replicas_max=10)
+    command = ScaleDeployment(deployment_id=deployment_id, replicas=1)
     await installation.dispatch(command, anna.context)
     assert await shown() == ("scaling", ["r2 ready"], ["r2"])
     await observe(installation, deployment_id, r2=ReplicaPhase.READY)

@@ -247,3 +247,19 @@ async def test_a_snapshot_is_kept_until_a_newer_one_or_another_shape(
     await store.save_snapshot("a", "new shape", 3, b"three")
     assert await store.load_snapshot("a", "new shape") == (3, b"three")
     assert await store.load_snapshot("a", "shape") is None
+
+
+async def test_a_conflict_names_the_stream_that_somebody_else_was_in(
+    installation: Installation,
+) -> None:
+    store = installation.store
+    await store.append([new_event("shop", 1)])
+    with pytest.raises(Conflict) as late:
+        await store.append([new_event("till", 1), new_event("shop", 1)])
+    assert late.value.stream_id == "shop"
+    outcomes = await asyncio.gather(
+        *(store.append([new_event(f"new-{n}", 1), new_event("shop", 2)]) for n in range(5)),
+        return_exceptions=True,
+    )
+    lost = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]
+    assert [conflict.stream_id for conflict in lost] == ["shop"] * 4
