@@ -28,6 +28,7 @@ from api import (
     usage,
 )
 from api.callers import Doorkeeper
+from api.denials import Denials
 from api.deployments import domains as deployment_domains
 from api.deployments import logs as deployment_logs
 from api.deployments import metrics as deployment_metrics
@@ -83,6 +84,7 @@ def create_app(services: Services) -> FastAPI:
     doorkeeper = Doorkeeper(services)
     app.state.services = services
     app.state.doorkeeper = doorkeeper
+    app.state.denials = Denials(services.bus, services.clock)
     app.state.kept_answers = kept_answers = KeptAnswers(services.views)
     app.router.routes.append(Directory(route for router in ROUTERS for route in router.routes))
     for router in ROUTERS:

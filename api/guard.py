@@ -11,7 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import ARCHIVE_TYPES, checked_body
-from api.errors import Unauthenticated
+from api.callers import Caller
+from api.denials import Denials
+from api.errors import Unauthenticated, problem_of
+from domain.kernel.errors import NotAllowed, NotFound
 
 OPEN_TO_ALL: dict[str, Any] = {"security": []}
 """Marks a route, in its `openapi_extra`, that asks for no credentials."""
@@ -27,6 +30,8 @@ UPLOAD: dict[str, Any] = {
     },
 }
 """Marks a route that takes an archive, and checks and reads it itself as it comes."""
+
+DENIED = {403, 404}
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -49,6 +54,36 @@ class GuardedRoute(APIRoute):
                     raise Unauthenticated
             if not upload:
                 await checked_body(request, form=form)
-            return await handle(request)
+            try:
+                return await handle(request)
+            except (NotFound, NotAllowed) as error:
+                _note(error, request, route=self.path_format)
+                raise
 
         return guarded
+
+
+def _note(error: NotFound | NotAllowed, request: Request, *, route: str) -> None:
+    """Remember that somebody known was refused what is not for them, for the audit list."""
+    caller: Caller | None = request.state.caller
+    status = problem_of(error).status
+    if caller is None or status not in DENIED:
+        return
+    actor = caller.actor
+    team_id = error.team_id if isinstance(error, NotAllowed) else None
+    asked = request.path_params.get("team_id")
+    if team_id is None and isinstance(asked, str) and actor.sees(asked):
+        team_id = asked
+    team_id = team_id or actor.home_team_id
+    if team_id is None:
+        return
+    denials: Denials = request.app.state.denials
+    denials.saw(
+        status,
+        actor=actor,
+        team_id=team_id,
+        method=request.method,
+        route=route,
+        address=request.state.address,
+        request_id=request.state.request_id,
+    )

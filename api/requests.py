@@ -63,7 +63,7 @@ class Asking:
         if team_id is None or not self.caller.actor.sees(team_id):
             raise NotFound
         if team_id not in self.caller.actor.teams_with(*any_of):
-            raise missing(any_of[0])
+            raise missing(any_of[0], team_id=team_id)
         return team_id
 
     def team_ids(self, *any_of: str, named: str | None = None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import uvicorn
 from prometheus_client import generate_latest
 
 from api.app import create_app
+from api.denials import Denials
 from api.key_uses import KeyUses
 from api.live.hub import Hub
 from api.live.lines import Followers
@@ -54,6 +55,7 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     services = _services(core, reader, counters, clickhouse, hub, registries, sources)
     app = create_app(services)
     uses: KeyUses = app.state.doorkeeper.key_uses
+    denials: Denials = app.state.denials
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -72,7 +74,7 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     )
     reading = asyncio.create_task(reader.run(stop))
     telling = asyncio.create_task(hub.run(stop))
-    noting = asyncio.create_task(uses.run())
+    noting = asyncio.gather(uses.run(), denials.run())
     serving = asyncio.create_task(_serve_without_signals(server))
     try:
         await asyncio.wait(
@@ -83,6 +85,7 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     finally:
         await end(reading, telling, noting)
         await uses.note()
+        await denials.note()
         await counters.close()
         await registries.close()
         await clickhouse.close()

@@ -2,6 +2,7 @@
 
 from commands import (
     api_keys,
+    audit,
     certificates,
     custom_domains,
     deployments,
@@ -16,6 +17,7 @@ HANDLERS: Handlers = {
     **identity.HANDLERS,
     **api_keys.HANDLERS,
     **metering.HANDLERS,
+    **audit.HANDLERS,
     **deployments.HANDLERS,
     **custom_domains.HANDLERS,
     **certificates.HANDLERS,

@@ -61,9 +61,11 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def missing(scope: str) -> NotAllowed:
+def missing(scope: str, *, team_id: str | None = None) -> NotAllowed:
     """Return the refusal of somebody who does not hold the scope."""
-    return NotAllowed(f"This needs the scope {scope!r}.", scope=scope)
+    refusal = NotAllowed(f"This needs the scope {scope!r}.", scope=scope)
+    refusal.team_id = team_id
+    return refusal
 
 
 NOBODY = Actor(id="anonymous")
@@ -204,7 +206,7 @@ class Work:
         if not self.actor.sees(team_id):
             raise NotFound
         if not self.actor.holds(scope, team_id=team_id):
-            raise missing(scope)
+            raise missing(scope, team_id=team_id)
 
     def must_be_platform_admin(self) -> None:
         """Raise `NotAllowed` for whoever does not look after the platform."""

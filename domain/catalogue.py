@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from domain.api_keys import events as api_keys
+from domain.audit import events as audit
 from domain.certificates import events as certificates
 from domain.custom_domains import events as custom_domains
 from domain.deployments import events as deployments
@@ -113,6 +114,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "teams.InvitationCreated@1": teams.InvitationCreated,
     "teams.InvitationAccepted@1": teams.InvitationAccepted,
     "teams.InvitationRevoked@1": teams.InvitationRevoked,
+    "audit.AccessDenied@1": audit.AccessDenied,
     "metering.RequestsServed@1": metering.RequestsServed,
     "metering.ApiKeysUsed@1": metering.ApiKeysUsed,
 }

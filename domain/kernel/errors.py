@@ -33,6 +33,9 @@ class NotFound(DomainError):
 class NotAllowed(DomainError):
     """You may not do this."""
 
+    team_id: str | None = None
+    """In whose team, where that is known; told to nobody."""
+
 
 class AlreadyTaken(DomainError):
     """This value is already in use."""
