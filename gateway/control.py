@@ -11,6 +11,7 @@ HAProxy starts.
 import asyncio
 import shutil
 import time
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -289,14 +290,16 @@ class Control:
         if self._announced[0] is wanted and not wanted.draining and current == self._announced[1]:
             self._announcer.confirm()
             return
-        has = self._workers[current]
-        busy = await self._runtime.busy(current, [n for n in wanted.draining if has.aside.get(n)])
-        for worker in old:
-            try:
-                busy |= await self._runtime.busy(worker, wanted.draining)
-            except HAProxyAway:
+        busy: set[tuple[str, str]] = set()
+        for worker in (*old, current):
+            if worker not in self._workers:
                 return  # it has just ended, which the next look will see
-        on_disk = self._files.on_disk()
+            state = self._workers[worker]
+            aside = [name for name in wanted.draining if state.aside.get(name)]
+            busy |= await self._runtime.busy(worker, aside)
+            if worker != current:
+                busy |= _still_reached(state, wanted.draining)
+        has, on_disk = self._workers[current], self._files.on_disk()
         on_disk_servers = None if on_disk is None else on_disk.servers
         self._announcer.tell(traffic_of(wanted, has, busy=busy, on_disk=on_disk_servers))
         self._announced = (wanted, current)
@@ -398,6 +401,21 @@ class Control:
         if reachable != self._reachable:
             self._reachable = reachable
             log.warning("haproxy came or went", reachable=reachable, reason=why)
+
+
+def _still_reached(
+    state: WorkerState, draining: Mapping[str, Collection[str]]
+) -> set[tuple[str, str]]:
+    """Return the draining servers that a replaced worker sends requests to while it lives.
+
+    Its servers cannot be changed any more, and each connection it has may bring one more request.
+    """
+    return {
+        (name, replica)
+        for name, replicas in draining.items()
+        for replica in replicas
+        if replica in state.servers.get(name, {})
+    }
 
 
 def _existing(folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """What one gateway says of the replicas that it knows, so that none is stopped while it serves.
 
-A new replica *serves* once HAProxy sends requests to it. An old one is *idle* once it does not,
-no worker of HAProxy has a request there, replaced ones included, and the files from which the next
+A new replica *serves* once HAProxy sends requests to it. An old one is *idle* once no worker of
+HAProxy does, replaced ones included, none has a request there, and the files from which the next
 worker starts do not name it. Both are said about a state that the gateway has taken over, never
 about one it has heard of.
 """

@@ -92,6 +92,32 @@ async def test_a_request_in_a_worker_that_was_replaced_is_waited_for_too(
     await eventually(lambda: board.said["dpl-shop"] == says(7, idle=("rep-0",)))
 
 
+async def test_a_connection_that_waits_in_a_replaced_worker_is_served_by_what_it_knows(
+    announced: Gateway, table: Table, board: Board, upstream: Upstream, upstream2: Upstream
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", announced.port)
+    request = f"GET /shop/ HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n".encode()
+    writer.write(request)
+    assert (await read_answer(reader)).status == 200
+    routes = (*table.table.routes, route_named("new", upstream))
+    table.set(RoutingTable(routes=routes, keys=table.table.keys))
+    await eventually(lambda: "dpl-new" in board.said and bool(board.said["dpl-new"].serving))
+    replacement = msgspec.structs.replace(route_named("shop", upstream2).replicas[0], id="rep-9")
+    shop = route_named("shop", draining=["rep-0"], version=7)
+    shop = msgspec.structs.replace(shop, replicas=(replacement,))
+    table.set(RoutingTable(routes=(shop, *routes[1:]), keys=table.table.keys))
+    place = f"127.0.0.1:{upstream2.port}"
+    replaced = RouteTraffic(version=7, serving={"rep-9": place}, idle=())
+    await eventually(lambda: board.said["dpl-shop"] == replaced)
+    await look_again(board)
+    assert board.said["dpl-shop"] == replaced
+    writer.write(request)
+    answer = await read_answer(reader)
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    writer.close()
+    await eventually(lambda: board.said["dpl-shop"].idle == ("rep-0",))
+
+
 async def test_while_haproxy_is_away_the_gateway_does_not_say_that_it_lives(
     announced: Gateway, table: Table, board: Board
 ) -> None:
