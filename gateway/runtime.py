@@ -23,8 +23,6 @@ _CONNECT_PAUSE_SECONDS = 0.02
 _BATCH_BYTES_MAX = 200_000
 _SERVERS = 4
 """The rows of `show stat` that are about servers."""
-_IDLE = {("0", "0"), ("", "0"), ("", "")}
-"""Waiting and running requests of a server that has none."""
 _HARMLESS = re.compile(
     r"New server registered\.|Server deleted\.|(IP|port) changed from .*|no need to change .*"
     r"|New empty certificate store .*|Transaction (created|updated) for certificate .*"
@@ -135,11 +133,15 @@ class Runtime:
     async def busy(self, worker: int, backends: Iterable[str]) -> set[tuple[str, str]]:
         """Return the servers of these backends that have a request now, or one that waits."""
         commands = [f"@!{worker} show stat {backend} {_SERVERS} -1" for backend in backends]
+        rows = (await self._ask(commands)).splitlines() if commands else []
+        if sum(row.startswith("# pxname,") for row in rows) != len(commands):
+            raise HAProxyAway(f"worker {worker} does not say what it has: {rows[:1]}")
         found: set[tuple[str, str]] = set()
-        for row in (await self._ask(commands)).splitlines() if commands else ():
-            backend, server, waiting, _, requests, *_ = [*row.split(","), "", "", "", "", ""]
-            if not row.startswith("#") and (waiting, requests) not in _IDLE:
-                found.add((backend, server))
+        for row in rows:
+            if row and not row.startswith("#"):
+                backend, server, waiting, _, requests, *_ = row.split(",")
+                if (waiting, requests) != ("0", "0"):
+                    found.add((backend, server))
         return found
 
     async def _ask(self, commands: Sequence[str], timeout_seconds: float | None = None) -> str:
@@ -197,7 +199,9 @@ class _ShortPath:
 
 def _add_servers(state: WorkerState, table: str) -> None:
     rows = [line.split(" ") for line in table.splitlines() if line]
-    names = next((row[1:] for row in rows if row[0] == "#"), [])
+    names = next((row[1:] for row in rows if row[0] == "#"), None)
+    if names is None:
+        raise HAProxyAway(f"a worker does not say which servers it has: {table[:100]}")
     for row in rows:
         if row[0] == "#" or len(row) < len(names):
             continue
