@@ -16,6 +16,15 @@ class Domains:
         "20",
         "Domains that one deployment may have.",
     )
+    dns_resolvers: tuple[tuple[str, int], ...] = setting(
+        "TALLYPORT_DNS_RESOLVERS",
+        kinds.SERVERS,
+        "",
+        "The DNS resolvers that custom domains are looked up with; with several, the next one is"
+        " asked when one does not answer.",
+        otherwise=(),
+        shown_default="those of the machine",
+    )
     gateway_addresses: tuple[str, ...] = setting(
         "TALLYPORT_GATEWAY_ADDRESSES",
         kinds.ADDRESSES,

@@ -138,8 +138,9 @@ async def mailer(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
-    """Forget old answers, erase, tell of keys that expire, see people off, keep certificates."""
+    """Forget old answers, erase, announce expiries, see people off, keep domains, certificates."""
     from bootstrap.certificates import keep_certificates  # noqa: PLC0415 - only this process
+    from bootstrap.domains import check_domains  # noqa: PLC0415 - the same
     from bootstrap.mail import choose_mailer  # noqa: PLC0415 - the same
     from projections.catalogue import VIEWS  # noqa: PLC0415 - the same
     from projections.departures import DEPARTURES  # noqa: PLC0415 - the same
@@ -175,13 +176,20 @@ async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
         finally:
             await news.close()
 
-    async with open_core(settings, connections_max=6) as core:
-        await run_alone(
-            core,
-            "scheduler",
-            stop,
-            lambda: end_on(stop, forget(), erase(), announce(), see_off(), keep_certificates(core)),
-        )
+    async with open_core(settings, connections_max=8) as core:
+
+        def work() -> Awaitable[None]:
+            return end_on(
+                stop,
+                forget(),
+                erase(),
+                announce(),
+                see_off(),
+                check_domains(core),
+                keep_certificates(core),
+            )
+
+        await run_alone(core, "scheduler", stop, work)
 
 
 PROCESSES: dict[str, Process] = {

@@ -15,9 +15,9 @@ from api.live.hub import Hub
 from api.live.lines import Followers
 from api.services import Options, Services
 from bootstrap.core import Core
+from bootstrap.domains import domain_target
 from bootstrap.settings import Settings
 from bootstrap.sources import sources_of
-from domain.custom_domains.values import Target
 from domain.deployments.values import Quota
 from gateway.refusals import problems
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
@@ -143,9 +143,7 @@ def _options(settings: Settings) -> Options:
     api, gateway = settings.api, settings.gateway
     return Options(
         gateway_url=gateway.public_url,
-        domain_target=Target(
-            apps_domain=gateway.apps_domain, addresses=settings.domains.gateway_addresses
-        ),
+        domain_target=domain_target(settings),
         platform_hosts=_platform_hosts(settings),
         domains_max=settings.domains.per_deployment_max,
         rate_auth=api.rate_auth,

@@ -30,6 +30,7 @@ SECRET_KEY_BYTES_MIN = 32
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:(\d{1,5})")
 _PORT_MAX = 65535
+DNS_PORT = 53
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,23 @@ def _addresses(text: str) -> tuple[str, ...]:
         raise ValueError("each must be an IPv4 or IPv6 address") from None
 
 
+def _servers(text: str) -> tuple[tuple[str, int], ...]:
+    return tuple(_server(part.strip()) for part in text.split(","))
+
+
+def _server(text: str) -> tuple[str, int]:
+    address, port = text, str(DNS_PORT)
+    if text.count(":") == 1 or re.fullmatch(r"\[.*\]:.*", text):
+        address, _, port = text.rpartition(":")
+    try:
+        shown = str(ipaddress.ip_address(address.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        raise ValueError("each must be ADDRESS, ADDRESS:PORT or [IPv6]:PORT") from None
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) <= _PORT_MAX:
+        raise ValueError(f"each port must be a number up to {_PORT_MAX}")
+    return shown, int(port)
+
+
 def _stream(text: str) -> str:
     if text in {"none", "embedded"}:
         return text
@@ -246,6 +264,7 @@ FOLDER = Kind("absolute path", _path)
 ORIGINS = Kind("origins, separated by commas", _origins)
 HOSTS = Kind("HOST or HOST:PORT, separated by commas", _hosts)
 ADDRESSES = Kind("IP addresses, separated by commas", _addresses)
+SERVERS = Kind("ADDRESS or ADDRESS:PORT, separated by commas", _servers)
 STREAM = Kind("none, embedded or HOST:PORT[,...]", _stream)
 PRICE = Kind("decimal number", _price)
 CPU = Kind("processor, as `500m` or `4`", _quantity(any_cpu_millis))

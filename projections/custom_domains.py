@@ -184,3 +184,59 @@ async def count_domains(reader: Reader, *, deployment_id: str) -> int:
     return await reader.number(
         "SELECT count(*) FROM views.custom_domains WHERE deployment_id = %s", deployment_id
     )
+
+
+class DueDomain(msgspec.Struct, frozen=True, kw_only=True):
+    """A domain whose records are to be looked at."""
+
+    id: str
+    name: str
+    next_check_at: datetime
+
+
+async def due_domains(reader: Reader, *, now: datetime, limit: int) -> Sequence[DueDomain]:
+    """Return the domains that are due, the one that waits longest first."""
+    return await reader.rows(
+        DueDomain,
+        "SELECT id, name, next_check_at FROM views.custom_domains WHERE next_check_at <= %s"
+        " ORDER BY next_check_at, id LIMIT %s",
+        now,
+        limit,
+    )
+
+
+class NextDue(msgspec.Struct, frozen=True):
+    """When the next domain is due."""
+
+    at: datetime | None
+
+
+async def next_domain_due(reader: Reader, *, after: datetime) -> datetime | None:
+    """Return when the first of the domains that are not due yet will be."""
+    found = await reader.row(
+        NextDue,
+        "SELECT min(next_check_at) AS at FROM views.custom_domains WHERE next_check_at > %s",
+        after,
+    )
+    return found.at if found is not None else None
+
+
+class Astray(msgspec.Struct, frozen=True):
+    """A domain that is not where its deployment is."""
+
+    id: str
+
+
+async def astray_domains(reader: Reader, *, limit: int) -> Sequence[str]:
+    """Return domains of deployments that are going, gone or another team's.
+
+    The view of deployments may be behind this one: who asks has to look again.
+    """
+    found = await reader.rows(
+        Astray,
+        "SELECT c.id FROM views.custom_domains AS c"
+        " LEFT JOIN views.deployments AS d ON d.id = c.deployment_id"
+        " WHERE d.id IS NULL OR d.status = 'deleting' OR d.team_id <> c.team_id LIMIT %s",
+        limit,
+    )
+    return [each.id for each in found]

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
+from domain.custom_domains.events import DomainCheckFailed, DomainFailed, DomainVerified
+from domain.custom_domains.values import DomainStatus, words_of
 from domain.deployments.events import (
     DeploymentDeleted,
     DeploymentRequested,
@@ -21,9 +23,10 @@ from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
 from projections.deployments import DeploymentRow, deployment_changes, fold_deployment
 
-WATCHED = ("deployments.", "api_keys.")
+WATCHED = ("deployments.", "custom_domains.", "api_keys.")
 """Topics that may be told of; the others are not even decoded."""
 DEPLOYMENTS_MAX = 10_000
+_KEY_TYPES: dict[type[object], str] = {ApiKeyCreated: "key.created", ApiKeyRevoked: "key.revoked"}
 
 
 class LiveEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -53,12 +56,12 @@ class Narrator:
         for _, change in deployment_changes(event, recorded):
             return await self._deployment(change, recorded)
         match event:
-            case ApiKeyCreated():
-                return [_of_key("key.created", recorded)]
-            case ApiKeyRevoked():
-                return [_of_key("key.revoked", recorded)]
+            case DomainCheckFailed(recurring=True):
+                return []
+            case DomainVerified() | DomainCheckFailed() | DomainFailed():
+                return [_of_domain(event, recorded)]
         if recorded.topic.startswith("api_keys."):
-            return [_of_key("key.updated", recorded)]
+            return [_of_key(_KEY_TYPES.get(type(event), "key.updated"), recorded)]
         return []
 
     async def _deployment(self, event: Event, recorded: RecordedEvent) -> Sequence[LiveEvent]:
@@ -116,6 +119,29 @@ def _told_of(
         )
         for number, (team_id, kind, what) in enumerate(told, start=1)
     ]
+
+
+def _of_domain(
+    event: DomainVerified | DomainCheckFailed | DomainFailed, recorded: RecordedEvent
+) -> LiveEvent:
+    data: dict[str, Any] = {"domainId": recorded.stream_id, "domain": event.name}
+    match event:
+        case DomainVerified():
+            data |= {"status": DomainStatus.ACTIVE, "previousStatus": event.previously}
+        case DomainCheckFailed():  # it may be tried again: then it is not `failed` yet
+            data |= {"status": event.status, "previousStatus": event.status}
+        case DomainFailed():
+            data |= {"status": DomainStatus.FAILED, "previousStatus": event.previously}
+    if not isinstance(event, DomainVerified):
+        data["reason"] = words_of(event.problems)
+    return LiveEvent(
+        cursor=f"{recorded.position}.1",
+        type="domain.verified" if isinstance(event, DomainVerified) else "domain.failed",
+        team_id=recorded.metadata.team_id or "",
+        timestamp=recorded.recorded_at,
+        deployment_id=event.deployment_id,
+        data=data,
+    )
 
 
 def _of_key(kind: str, recorded: RecordedEvent) -> LiveEvent:

@@ -55,6 +55,8 @@ class CustomDomain(msgspec.Struct, frozen=True, kw_only=True):
     next_check_at: datetime | None
     asked_at: datetime | None = None
     routed_until: datetime | None = None
+    problems: tuple[RecordProblem, ...] = ()
+    """What the last check found, unless somebody asked for another one since."""
 
     def wanted(self, app_name: str, target: Target) -> Wanted:
         """Return what DNS has to say about it."""
@@ -145,6 +147,8 @@ class CustomDomain(msgspec.Struct, frozen=True, kw_only=True):
                 checked_at=now,
                 next_check_at=next_check_at,
                 routed_until=routed_until,
+                status=self.status,
+                recurring=problems == self.problems,
             )
         ]
 
@@ -188,7 +192,7 @@ def _evolve(state: CustomDomain, event: Event) -> CustomDomain:
     match event:
         case DomainCheckRequested():
             at = event.requested_at
-            changed = {"next_check_at": at, "asked_at": at}
+            changed = {"next_check_at": at, "asked_at": at, "problems": ()}
             if state.status is not DomainStatus.ACTIVE:
                 changed |= {"status": DomainStatus.PENDING, "trying_since": at, "failures": 0}
         case DomainVerified() | DomainCheckPassed():
@@ -197,9 +201,11 @@ def _evolve(state: CustomDomain, event: Event) -> CustomDomain:
                 "failures": 0,
                 "next_check_at": event.next_check_at,
                 "routed_until": None,
+                "problems": (),
             }
         case DomainCheckFailed():
             changed = {
+                "problems": event.problems,
                 "failures": state.failures + 1,
                 "next_check_at": event.next_check_at,
                 "routed_until": event.routed_until,

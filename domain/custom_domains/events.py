@@ -54,6 +54,9 @@ class DomainCheckFailed(Event, frozen=True, kw_only=True):
     next_check_at: datetime
     routed_until: datetime | None = None
     """Of an active domain whose records are gone: when it fails unless they come back."""
+    status: DomainStatus = DomainStatus.PENDING
+    recurring: bool = False
+    """The check before found the same: nobody has to be told again."""
 
 
 class DomainFailed(Event, frozen=True, kw_only=True):

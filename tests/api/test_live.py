@@ -18,6 +18,7 @@ from api.live.queues import TooSlow
 from domain.deployments.values import ReplicaPhase
 from projections.live import LiveEvent
 from tests.api.conftest import Api, Visitor
+from tests.api.test_domains import check, path_of
 
 Message = dict[str, Any]
 READY = ReplicaPhase.READY
@@ -107,6 +108,38 @@ async def test_a_deployments_life_is_told_as_it_happens(api: Api, server: Server
             ("deployment.status.changed", "deleting", "updating"),
             ("deployment.deleted", "deleted", "deleting"),
         ]
+
+
+async def test_a_domain_is_told_when_it_is_verified_and_once_for_each_new_failure(
+    api: Api, server: Server
+) -> None:
+    anna = await api.join()
+    shop = await anna.deploy("shop")
+    domain = await anna.add_domain(shop)
+    proof = domain["dnsRecords"][1]["value"]
+    async with watching(server, anna) as socket:
+        await check(api, domain, alias="old.example.org", text=proof)
+        for _ in range(2):
+            domain = (await anna.get(path_of(domain))).json()
+            await check(api, domain, alias=None, text=proof)
+        domain = (await anna.get(path_of(domain))).json()
+        await check(api, domain, alias="shop.apps.localhost", text=proof)
+        wrong, missing, verified = await messages(socket, 3)
+    assert [each["type"] for each in (wrong, missing, verified)] == [
+        "domain.failed",
+        "domain.failed",
+        "domain.verified",
+    ]
+    assert verified["deploymentId"] == shop
+    assert verified["data"] == {
+        "domainId": domain["id"],
+        "domain": "www.example.com",
+        "status": "active",
+        "previousStatus": "pending",
+    }
+    assert wrong["data"]["status"] == "pending"
+    assert "old.example.org" in wrong["data"]["reason"]
+    assert "NXDOMAIN" in missing["data"]["reason"]
 
 
 async def test_keys_are_told_without_their_secrets(api: Api, server: Server) -> None:

