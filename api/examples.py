@@ -52,6 +52,7 @@ EXAMPLES: Mapping[str, object] = {
     "replicas": 2,
     "cpu": "250m",
     "memory": "128Mi",
+    "storage": "64Mi",
     "path": "/health",
     "url": "http://shop.apps.localhost:8080",
     "uptime": "2h 30m 45s",

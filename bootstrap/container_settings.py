@@ -24,6 +24,13 @@ class Containers:
         otherwise="",
         shown_default="the engine's usual socket",
     )
+    egress: str = setting(
+        "TALLYPORT_CONTAINERS_EGRESS",
+        kinds.choice("none", "allowed"),
+        "none",
+        "Whether deployed APIs may call out. `allowed` lets them reach whatever this machine can "
+        "reach, unless its firewall says no; it counts for a team's network made from then on.",
+    )
     drain_seconds: int = setting(
         "TALLYPORT_DRAIN_SECONDS",
         kinds.number(0, 3600),

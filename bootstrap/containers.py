@@ -122,7 +122,9 @@ async def choose_driver(
                 told=told,
             )
         return ProcessDriver(settings.home / "provisioner" / "processes", catalogue, builds=builds)
-    options = DockerOptions(installation=installation, host=host)
+    options = DockerOptions(
+        installation=installation, host=host, internal=settings.containers.egress == "none"
+    )
     code = settings.sources
     limits = BuildOptions(
         bases={

@@ -36,11 +36,25 @@ class ResourcesIn(Input):
 
     cpu: Cpu = "500m"
     memory: Memory = "256Mi"
+    storage: Annotated[str | None, Field(max_length=20, examples=["64Mi"])] = None
+    """Room for files in /tmp and in what the image declares as a VOLUME, each. It lies in memory,
+    is at most half of it and is gone with the replica; 64Mi unless that is too much."""
+
+    @model_validator(mode="after")
+    def _can_be_given(self) -> Self:
+        try:
+            self.value()
+        except RuleViolated as error:
+            raise ValueError(error.message) from error
+        return self
 
     def value(self) -> values.Resources:
         """Return what the domain calls it."""
+        memory = values.memory_bytes(self.memory)
         return values.Resources(
-            cpu_millis=values.cpu_millis(self.cpu), memory_bytes=values.memory_bytes(self.memory)
+            cpu_millis=values.cpu_millis(self.cpu),
+            memory_bytes=memory,
+            storage_bytes=values.storage_bytes(self.storage, memory=memory),
         )
 
 
@@ -192,6 +206,7 @@ class ResourcesOut(Output):
 
     cpu: str
     memory: str
+    storage: str
 
 
 class HealthCheckOut(Output):
@@ -334,6 +349,7 @@ def deployment_of(row: DeploymentRow, gateway_url: str) -> DeploymentOut:
         resources=ResourcesOut(
             cpu=values.cpu_text(row.resources.cpu_millis),
             memory=values.memory_text(row.resources.memory_bytes),
+            storage=values.memory_text(row.resources.storage_bytes),
         ),
         health_check=_health_check_of(check) if check is not None else None,
         visibility=row.visibility,

@@ -41,12 +41,14 @@ class ReplicaPhase(StrEnum):
     FAILED = "failed"
 
 
-class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """What one replica may use."""
+class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one replica may use. What is as by default is not stored: these numbers stay."""
 
     cpu_millis: int = 500
     """Thousandths of a processor core."""
     memory_bytes: int = 256 * 1024**2
+    storage_bytes: int = 64 * 1024**2
+    """Room for files, which lie in memory and are gone with the replica."""
 
 
 HealthKind = Literal["http", "tcp", "command", "image"]
@@ -138,7 +140,7 @@ class InvalidImage(RuleViolated):
 
 
 class InvalidQuantity(RuleViolated):
-    """This is not an amount of processor or memory."""
+    """This is not an amount of processor, memory or storage."""
 
 
 class InvalidEnvironment(RuleViolated):
@@ -192,6 +194,9 @@ _MEMORY = re.compile(r"([0-9]{1,6})(Ki|Mi|Gi)")
 _MEMORY_UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 CPU_MILLIS_RANGE = (10, 64_000)
 MEMORY_RANGE = (8 * 1024**2, 256 * 1024**3)
+STORAGE_RANGE = (1024**2, 10 * 1024**3)
+STORAGE_SHARE = 2
+"""Storage is at most memory divided by this: full storage must not mean that memory is over."""
 
 
 def any_cpu_millis(text: str) -> int:
@@ -226,6 +231,20 @@ def memory_bytes(text: str) -> int:
     low, high = MEMORY_RANGE
     if not low <= size <= high:
         raise InvalidQuantity(f"Memory must be between {low >> 20}Mi and {high >> 30}Gi.")
+    return size
+
+
+def storage_bytes(text: str | None, *, memory: int) -> int:
+    """Return bytes from '64Mi', or what is usual beside so much memory."""
+    most = memory // STORAGE_SHARE
+    if text is None:
+        return min(Resources().storage_bytes, most & ~1023)
+    size = any_memory_bytes(text)
+    low, high = STORAGE_RANGE
+    if not low <= size <= high:
+        raise InvalidQuantity(f"Storage must be between {low >> 20}Mi and {high >> 30}Gi.")
+    if size > most:
+        raise InvalidQuantity("Storage lies in memory: it can be half of the memory at most.")
     return size
 
 

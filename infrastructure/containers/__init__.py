@@ -51,6 +51,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
 
     cpu_millis: int = 500
     memory_bytes: int = 256 * 1024**2
+    storage_bytes: int = 64 * 1024**2
 
 
 class RegistryAuth(msgspec.Struct, frozen=True, kw_only=True):

@@ -288,15 +288,15 @@ class DockerDriver:
         api = self._api()
         network = self._networks.ensure(api, spec.team_id)
         self._passed("docker.network")
+        image = api.inspect_image(image_id)
         arguments = request.create_request(
             self._options.installation,
             spec,
             image_id=image_id,
             network=network,
             publish=self._publish,
-            check=request.own_check(api.inspect_image(image_id), spec.image)
-            if spec.own_check
-            else (),
+            volumes=request.volumes_of(image),
+            check=request.own_check(image, spec.image) if spec.own_check else (),
         )
         try:
             created: str = api.create_container(**arguments)["Id"]

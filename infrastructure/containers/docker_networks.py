@@ -1,13 +1,15 @@
 """One network per team: replicas of one team may call each other, nobody else's.
 
-An engine hands out about thirty networks by itself; beyond them we choose the addresses, so that
-hundreds of teams fit.
+We choose the addresses: an engine hands out about thirty networks by itself, and hundreds of teams
+must fit. An internal network's way out is an address that nobody has. So it leads nowhere, also on
+an engine that sets no firewall rules; the engine's own promise is such a rule and no more.
 """
 
 import ipaddress
 import threading
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -21,6 +23,11 @@ SUBNETS = ipaddress.ip_network("10.192.0.0/12")
 SUBNET_PREFIX = 25
 ATTEMPTS = 50
 FORBIDDEN = 403
+NOWHERE = "DefaultGatewayIPv4"
+"""The engine's name for the address that a network's members send everything else to."""
+TAKEN = ("pool", "overlap")
+ROUTES = Path("/proc/net/route")
+ROUTE_FIELDS = 8
 
 
 class DockerNetworks:
@@ -66,7 +73,7 @@ class DockerNetworks:
 
     def _create(self, api: docker.APIClient, team_id: str) -> None:
         refusal: APIError | None = None
-        for ipam in (None, *self._own_subnets(team_id)):
+        for ipam in self._own_subnets(team_id):
             try:
                 api.create_network(
                     request.network_name(self._installation, team_id),
@@ -82,7 +89,7 @@ class DockerNetworks:
             except APIError as error:
                 if "already exists" in str(error.explanation):
                     return
-                if "pool" not in str(error.explanation).lower():
+                if not any(word in str(error.explanation).lower() for word in TAKEN):
                     raise
                 refusal = error
             else:
@@ -91,12 +98,23 @@ class DockerNetworks:
 
     def _own_subnets(self, team_id: str) -> Iterator[IPAMConfig]:
         """Yield address ranges to try, beginning at a place of the team's own."""
-        count = 2 ** (SUBNET_PREFIX - SUBNETS.prefixlen)
-        first = zlib.crc32(f"{self._installation}/{team_id}".encode())
+        places = 2 ** (SUBNET_PREFIX - SUBNETS.prefixlen)
         size = 2 ** (32 - SUBNET_PREFIX)
+        first = zlib.crc32(f"{self._installation}/{team_id}".encode())
+        taken = routed_networks()
         for step in range(ATTEMPTS):
-            start = SUBNETS.network_address + ((first + step * 7) % count) * size
-            yield IPAMConfig(pool_configs=[IPAMPool(subnet=f"{start}/{SUBNET_PREFIX}")])
+            start = SUBNETS.network_address + ((first + step * 7) % places) * size
+            subnet = ipaddress.IPv4Network((start, SUBNET_PREFIX))
+            if not any(subnet.overlaps(other) for other in taken):
+                yield IPAMConfig(pool_configs=[self._pool(subnet)])
+
+    def _pool(self, subnet: ipaddress.IPv4Network) -> IPAMPool:
+        nobody = {NOWHERE: str(subnet.broadcast_address - 1)}
+        return IPAMPool(
+            subnet=str(subnet),
+            gateway=str(subnet.network_address + 1),
+            aux_addresses=nobody if self.internal else None,
+        )
 
     def _remove(self, api: docker.APIClient, network_id: str) -> None:
         try:
@@ -111,6 +129,22 @@ class DockerNetworks:
         except APIError as error:
             if error.status_code != FORBIDDEN:  # in use, so it stays
                 raise
+
+
+def routed_networks(table: Path = ROUTES) -> list[ipaddress.IPv4Network]:
+    """Return the networks that this machine has its own way to; empty where it does not say."""
+    try:
+        lines = table.read_text().splitlines()[1:]
+    except OSError:
+        return []
+    found = []
+    for fields in (line.split() for line in lines):
+        if len(fields) >= ROUTE_FIELDS:
+            address, mask = (int.from_bytes(bytes.fromhex(fields[at])[::-1]) for at in (1, 7))
+            network = ipaddress.IPv4Network((address, mask.bit_count()), strict=False)
+            if network.prefixlen:
+                found.append(network)
+    return found
 
 
 def _connect(api: docker.APIClient, container: str, network_id: str) -> None:

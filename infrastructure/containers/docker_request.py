@@ -28,7 +28,7 @@ PREFIX = "tallyport"
 PIDS_MAX = 256
 FILES_MAX = 16_384
 PROCESSES_MAX = 1_024
-SCRATCH_BYTES = 64 * 1024**2
+SCRATCH = "/tmp"  # noqa: S108 - the container's own
 USER_IDS = range(20_000, 60_000)
 
 _STATES = {
@@ -80,6 +80,12 @@ def labels(installation: str, spec: ReplicaSpec) -> dict[str, str]:
     }
 
 
+def volumes_of(image: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the folders that an inspected image wants to write to."""
+    config: dict = image["Config"] or {}  # type: ignore[assignment, type-arg]
+    return tuple(sorted(config.get("Volumes") or {}))
+
+
 def own_check(image: Mapping[str, object], name: str) -> tuple[str, ...]:
     """Return the command that an inspected image names to tell its health."""
     config: dict = image["Config"] or {}  # type: ignore[assignment, type-arg]
@@ -98,6 +104,7 @@ def create_request(
     image_id: str,
     network: str,
     publish: bool,
+    volumes: Sequence[str] = (),
     check: Sequence[str] = (),
 ) -> dict[str, object]:
     """Return the arguments of `create_container` for one replica."""
@@ -118,24 +125,28 @@ def create_request(
         },
         "ports": [spec.port] if publish else None,
         "healthcheck": {"test": ["NONE"]},  # the provisioner probes; an image's own is a second one
-        "host_config": _host_config(spec, user=user, network=network, publish=publish),
+        "host_config": _host_config(
+            spec, user=user, network=network, publish=publish, volumes=volumes
+        ),
         "networking_config": NetworkingConfig({network: EndpointConfig(API_VERSION)}),
     }
 
 
-def _host_config(spec: ReplicaSpec, *, user: int, network: str, publish: bool) -> HostConfig:
+def _host_config(
+    spec: ReplicaSpec, *, user: int, network: str, publish: bool, volumes: Sequence[str]
+) -> HostConfig:
+    # A mount takes its mode from the image's own folder; owning it makes it writable anyway.
+    scratch = (
+        f"size={spec.resources.storage_bytes},mode=1777,uid={user},gid={user},noexec,nosuid,nodev"
+    )
     return HostConfig(
         API_VERSION,
         privileged=False,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
         read_only=True,
-        # The mount takes its mode from the image's own /tmp; owning it makes it writable anyway.
-        tmpfs={
-            "/tmp": (  # noqa: S108 - the container's own
-                f"size={SCRATCH_BYTES},mode=1777,uid={user},gid={user},noexec,nosuid,nodev"
-            )
-        },
+        # Memory, also where the image declares a VOLUME: on the disk nobody would bound it.
+        tmpfs=dict.fromkeys((SCRATCH, *volumes), scratch),
         ipc_mode="private",
         network_mode=network,
         pids_limit=PIDS_MAX,

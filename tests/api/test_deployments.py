@@ -59,7 +59,7 @@ async def test_a_deployment_is_answered_as_the_contract_says(api: Api) -> None:
 
     shown = (await anna.get(f"/v1/deployments/{made['id']}")).json()
     assert shown["envVars"] == {"DEBUG": "********", "GREETING": "********"}
-    assert shown["resources"] == {"cpu": "100m", "memory": "128Mi"}
+    assert shown["resources"] == {"cpu": "100m", "memory": "128Mi", "storage": "64Mi"}
     assert shown["healthCheck"]["path"] == "/health"
     assert shown["healthCheck"]["periodSeconds"] == 7
     assert (shown["port"], shown["replicas"], shown["visibility"]) == (8080, 2, "public")
@@ -69,6 +69,46 @@ async def test_a_deployment_is_answered_as_the_contract_says(api: Api) -> None:
         for path in ("/v1/audit", f"/v1/history/{made['id']}", "/v1/deployments")
     ]
     assert "canary" not in str(shown) + str(everything)
+
+
+@pytest.mark.parametrize(
+    ("wish", "storage"),
+    [
+        ({}, "64Mi"),
+        ({"memory": "1Gi"}, "64Mi"),
+        ({"memory": "1Gi", "storage": "512Mi"}, "512Mi"),
+        ({"memory": "20Gi", "storage": "10Gi"}, "10Gi"),
+        ({"memory": "64Mi"}, "32Mi"),
+        ({"storage": "1Mi"}, "1Mi"),
+    ],
+)
+async def test_storage_is_what_was_asked_for_or_what_the_memory_allows(
+    api: Api, wish: dict[str, str], storage: str
+) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy(resources=wish)
+    shown = (await anna.get(f"/v1/deployments/{deployment_id}")).json()
+    assert shown["resources"]["storage"] == storage
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"storage": "129Mi"},  # beside 256Mi of memory
+        {"memory": "64Gi", "storage": "11Gi"},
+        {"storage": "1Ki"},
+        {"storage": "-1Mi"},
+        {"storage": "64"},
+        {"storage": "64mb"},
+        {"storage": 64},
+        {"storage": ""},
+        {"disk": "1Gi"},
+    ],
+)
+async def test_storage_that_cannot_be_given_is_refused(api: Api, wish: dict[str, object]) -> None:
+    anna = await api.join()
+    body = {"appName": "shop", "image": "tallyport/echo", "port": 8080, "resources": wish}
+    assert is_problem(await anna.post("/v1/deployments", body), 422)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,11 @@ from pathlib import Path
 
 from infrastructure.containers import CatalogueImage, LocalImage
 from infrastructure.containers.catalogue import ECHO, PredefinedImages
+from infrastructure.containers.python_image import python_image
 
 BUSYBOX = Path("/bin/busybox")
+APPLETS = ("sh", "sleep", "head", "tr", "httpd", "id", "touch", "cat", "wget", "nc", "stat")
+HOSTILE_PROGRAM = Path(__file__).parent / "hostile.py"
 
 CRASHES = "tallyport-test/crashes"
 NEVER_OPENS = "tallyport-test/never-opens"
@@ -24,9 +27,19 @@ EATS_MEMORY = "tallyport-test/eats-memory"
 IS_BUSY = "tallyport-test/is-busy"
 KNOWS_ITSELF = "tallyport-test/knows-itself"
 """Its image says how to tell that it is well."""
+KEEPS_FILES = "tallyport-test/keeps-files"
+"""Its image declares a VOLUME."""
 BUSY_BYTES = 40_000_000
 """What the busy one holds while it computes."""
 
+HOSTILE = CatalogueImage(
+    image="tallyport-test/hostile",
+    description="for tests: tries what it must not be able to",
+    port=8080,
+    health_path="/",
+    command=(sys.executable, "-I", "-S", "-B", str(HOSTILE_PROGRAM)),
+    build=lambda: python_image(HOSTILE_PROGRAM, port=8080),
+)
 _SHELL = {
     CRASHES: "echo starting; echo cannot find the database >&2; exit 3",
     NEVER_OPENS: "echo thinking; while true; do sleep 1; done",
@@ -60,24 +73,28 @@ def badly_behaved(image: str) -> CatalogueImage:
     )
 
 
-def with_own_check() -> CatalogueImage:
-    """Return an image that is well as long as nobody made a file in it."""
+def _patient(image: str, change: str) -> CatalogueImage:
+    """Return an image that only waits, changed by an instruction."""
     return CatalogueImage(
-        image=KNOWS_ITSELF,
+        image=image,
         description="for tests",
         port=8080,
         health_path="/",
         command=(sys.executable, "-u", "-c", _PYTHON[NEVER_OPENS]),
-        build=lambda: busybox_image(
-            _SHELL[NEVER_OPENS], "HEALTHCHECK CMD test ! -e /tmp/ill || { echo is ill; exit 1; }"
-        ),
+        build=lambda: busybox_image(_SHELL[NEVER_OPENS], change),
     )
+
+
+HAVING_INSTRUCTIONS = (
+    _patient(KNOWS_ITSELF, "HEALTHCHECK CMD test ! -e /tmp/ill || { echo is ill; exit 1; }"),
+    _patient(KEEPS_FILES, "VOLUME /var/files"),
+)
 
 
 def catalogue() -> PredefinedImages:
     """Return the sample API and everything with bad manners."""
     bad = [badly_behaved(image) for image in _SHELL]
-    return PredefinedImages([ECHO, with_own_check(), *bad])
+    return PredefinedImages([ECHO, HOSTILE, *HAVING_INSTRUCTIONS, *bad])
 
 
 def busybox_image(script: str, *changes: str) -> LocalImage:
@@ -104,7 +121,19 @@ def busybox_archive() -> bytes:
         program.size, program.mode = BUSYBOX.stat().st_size, 0o755
         with BUSYBOX.open("rb") as content:
             archive.addfile(program, content)
-        for name in ("sh", "sleep", "head", "tr", "httpd", "id", "touch", "cat", "wget", "nc"):
+        for name in (
+            "sh",
+            "sleep",
+            "head",
+            "tr",
+            "httpd",
+            "id",
+            "touch",
+            "cat",
+            "wget",
+            "nc",
+            "stat",
+        ):
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             archive.addfile(link)

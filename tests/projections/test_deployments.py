@@ -57,7 +57,7 @@ async def test_a_deployment_is_shown_as_it_was_asked_for_without_its_secrets(
         "second": second.deployment_id,
     }
     assert rows["first"]["environment_names"] == ["A", "B"]
-    assert rows["first"]["resources"] == {"cpu_millis": 500, "memory_bytes": 256 << 20}
+    assert rows["first"]["resources"] == {}  # all as by default
     assert rows["first"]["health_check"]["path"] == "/health"
     assert (rows["first"]["status"], rows["first"]["replicas"]) == ("pending", 2)
     assert rows["second"]["team_id"] == bert.team_id

@@ -63,7 +63,9 @@ class DesiredDeployment(msgspec.Struct, frozen=True, kw_only=True):
             port=self.port,
             env=self.env,
             resources=ReplicaResources(
-                cpu_millis=self.resources.cpu_millis, memory_bytes=self.resources.memory_bytes
+                cpu_millis=self.resources.cpu_millis,
+                memory_bytes=self.resources.memory_bytes,
+                storage_bytes=self.resources.storage_bytes,
             ),
             registry_auth=self.registry_auth,
             own_check=self.health_check is not None and self.health_check.kind == "image",

@@ -7,6 +7,7 @@ import socket
 import tarfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import docker
 import pytest
@@ -15,9 +16,17 @@ from bootstrap.containers import pinned
 from infrastructure.containers import EngineUnavailable, ReplicaSpec, ReplicaState, Resources
 from infrastructure.containers.catalogue import ECHO_PROGRAM
 from infrastructure.containers.docker import DockerDriver, docker_problem
+from infrastructure.containers.docker_networks import routed_networks
 from infrastructure.containers.docker_request import network_name, user_id
 from infrastructure.containers.python_image import build_context
-from tests.images.programs import CRASHES, EATS_MEMORY, NEVER_OPENS, badly_behaved
+from tests.docker.hardening import InspectedDocker, deviations
+from tests.images.programs import (
+    CRASHES,
+    EATS_MEMORY,
+    KEEPS_FILES,
+    NEVER_OPENS,
+    badly_behaved,
+)
 from tests.images.registry import Registry
 from tests.infrastructure.containers.test_drivers import until_answering, until_state
 
@@ -25,59 +34,61 @@ Make = Callable[..., ReplicaSpec]
 MEMORY = 64 * 1024**2
 
 
-async def test_every_container_is_hardened(docker_driver: DockerDriver, spec: Make) -> None:
-    await docker_driver.start(
-        spec(resources=Resources(cpu_millis=250, memory_bytes=MEMORY), env={"A": "b"})
-    )
+async def test_a_container_has_its_limits_and_nothing_of_ours_in_its_environment(
+    docker_driver: InspectedDocker, spec: Make
+) -> None:
+    limits = Resources(cpu_millis=250, memory_bytes=MEMORY, storage_bytes=8 * 1024**2)
+    await docker_driver.start(spec(resources=limits, env={"A": "b"}))
     [replica] = await docker_driver.list_replicas()
     details = docker_driver._api().inspect_container(replica.engine_id)
     host, config = details["HostConfig"], details["Config"]
-    assert host["Privileged"] is False
-    assert host["CapDrop"] == ["ALL"]
-    assert not host["CapAdd"]
-    assert host["SecurityOpt"] == ["no-new-privileges:true"]
-    assert host["ReadonlyRootfs"] is True
-    assert list(host["Tmpfs"]) == ["/tmp"]
-    assert {"noexec", "nosuid", "size=67108864"} <= set(host["Tmpfs"]["/tmp"].split(","))
-    assert config["User"] == f"{user_id('dpl-1')}:{user_id('dpl-1')}"
-    assert user_id("dpl-1") >= 20_000
-    assert not host["PidMode"]
-    assert host["IpcMode"] == "private"
-    assert not host["UTSMode"]
-    assert not host["UsernsMode"]
-    network = network_name(docker_driver._options.installation, "team-1")
-    assert host["NetworkMode"] == network
-    assert list(details["NetworkSettings"]["Networks"]) == [network]
-    assert not host["Binds"]
-    assert not details["Mounts"]
-    assert not host["Devices"]
-    assert not host["VolumesFrom"]
-    assert host["PidsLimit"] == 256
     assert host["Memory"] == host["MemorySwap"] == MEMORY
     assert host["NanoCpus"] == 250_000_000
-    limits = {each["Name"]: each["Hard"] for each in host["Ulimits"]}
-    assert limits == {"nofile": 16_384, "nproc": 1_024, "core": 0}
-    assert not host["OomKillDisable"]
-    assert host["LogConfig"] == {
-        "Type": "local",
-        "Config": {"max-size": "10m", "max-file": "3"},
-    }
-    assert host["RestartPolicy"]["Name"] == "no"
-    assert host["AutoRemove"] is False
-    assert host["Init"] is True
-    assert details["Image"].startswith("sha256:")
-    assert config["Image"] == details["Image"]
-    assert host["PublishAllPorts"] is False
-    assert not host["PortBindings"]
-    assert {
-        name.removeprefix("tallyport.")
-        for name in config["Labels"]
-        if name.startswith("tallyport.")
-    } >= {"installation", "deployment", "team", "replica", "revision", "config_hash"}
+    assert list(host["Tmpfs"]) == ["/tmp"]
+    assert "size=8388608" in host["Tmpfs"]["/tmp"].split(",")
+    assert config["User"] == f"{user_id('dpl-1')}:{user_id('dpl-1')}"
+    network = network_name(docker_driver._options.installation, "team-1")
+    assert list(details["NetworkSettings"]["Networks"]) == [network]
+    assert docker_driver._api().inspect_network(network)["Internal"] is True
     ours = {"A", "PORT", "TALLYPORT_REPLICA_ID", "TALLYPORT_DEPLOYMENT_ID"}
     of_image = {"PYTHONHOME", "LD_LIBRARY_PATH"}
     assert {each.split("=")[0] for each in config["Env"]} == ours | of_image
-    assert docker_driver._api().inspect_network(network)["Internal"] is True
+    assert docker_driver.inspected == 1  # and so are all others that any test makes
+
+
+def test_a_container_that_may_more_than_all_may_is_told_apart() -> None:
+    host = {"Privileged": True, "Binds": ["/:/host"], "CapDrop": None, "NetworkMode": "host"}
+    found = deviations({"HostConfig": host, "Config": {}, "Mounts": [{"Type": "bind"}]})
+    named = " ".join(found)
+    assert all(word in named for word in (*host, "Mounts", "PidsLimit", "User", "Image"))
+
+
+async def test_with_calls_out_allowed_a_teams_network_leads_out(
+    new_docker_driver: Callable[..., InspectedDocker], spec: Make
+) -> None:
+    driver = new_docker_driver(internal=False)
+    try:
+        await driver.start(spec(NEVER_OPENS))
+        network = network_name(driver._options.installation, "team-1")
+        assert driver._api().inspect_network(network)["Internal"] is False
+    finally:
+        await driver.clear()
+        await driver.close()
+
+
+async def test_what_an_image_declares_as_a_volume_is_bounded_memory_too(
+    docker_driver: InspectedDocker, spec: Make
+) -> None:
+    resources = Resources(cpu_millis=1000, memory_bytes=MEMORY, storage_bytes=4 * 1024**2)
+    await docker_driver.start(spec(KEEPS_FILES, resources=resources))
+    [replica] = await docker_driver.list_replicas()
+    assert docker_driver._api().inspect_container(replica.engine_id)["Mounts"] == []
+    for folder in ("/tmp", "/var/files"):
+        fill = f"head -c 100000000 /dev/zero >{folder}/full"
+        assert await docker_driver.check(replica, ["sh", "-c", fill], timeout_seconds=30)
+        held = ["sh", "-c", f"test $(stat -c %s {folder}/full) -eq 4194304"]
+        assert await docker_driver.check(replica, held, timeout_seconds=30) is None
+    assert (await docker_driver.list_replicas())[0].state is ReplicaState.RUNNING
 
 
 async def test_inside_there_is_no_root_no_capability_and_one_writable_folder(
@@ -257,6 +268,17 @@ async def test_another_kind_of_engine_builds_the_sample_image_from_a_base_image(
     assert not any("error" in step for step in steps)
     assert api.inspect_image(tag)["Config"]["User"] == "65534:65534"
     api.remove_image(tag)
+
+
+def test_the_ways_that_this_machine_has_of_its_own_are_read_from_its_table(tmp_path: Path) -> None:
+    table = tmp_path / "route"
+    table.write_text(
+        "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+        "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+        "br-1\t0080C00A\t00000000\t0001\t0\t0\t0\t80FFFFFF\t0\t0\t0\n"
+    )
+    assert routed_networks(table) == [ipaddress.IPv4Network("10.192.128.0/25")]
+    assert routed_networks(tmp_path / "none") == []
 
 
 def test_pulling_without_a_tag_means_latest_and_a_port_is_no_tag() -> None:

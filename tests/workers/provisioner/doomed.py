@@ -40,14 +40,12 @@ async def main(
 
     driver: ContainerDriver
     if kind == "docker":
-        from infrastructure.containers.docker import (  # noqa: PLC0415 - takes long to import
-            DockerDriver,
-            DockerOptions,
-        )
+        from infrastructure.containers.docker import DockerOptions  # noqa: PLC0415 - takes long
+        from tests.docker.hardening import InspectedDocker  # noqa: PLC0415
 
         installation = file.stem
         options = DockerOptions(installation=installation, host=place)
-        driver = DockerDriver(options, catalogue(), passed=passing)
+        driver = InspectedDocker(options, catalogue(), passed=passing)
     else:
         driver = ProcessDriver(Path(place), catalogue(), passed=passing)
     wishes, ear = Wishes(), Ear()
@@ -65,6 +63,7 @@ async def main(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await driver.close()
+    assert getattr(driver, "deviations", []) == []
 
 
 async def _all_is_as_wanted(driver: ContainerDriver, wishes: Wishes) -> bool:

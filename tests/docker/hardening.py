@@ -1,0 +1,85 @@
+"""What every container of the platform must be, by `docker inspect`: no exception, in no test."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from infrastructure.containers.docker import DockerDriver
+
+LABELS = {"installation", "deployment", "team", "replica", "revision", "config_hash"}
+OURS = {"TALLYPORT_REPLICA_ID", "TALLYPORT_DEPLOYMENT_ID"}
+ULIMITS = {"nofile": 16_384, "nproc": 1_024, "core": 0}
+LOGS = {"Type": "local", "Config": {"max-size": "10m", "max-file": "3"}}
+MOUNT_FLAGS = {"noexec", "nosuid", "nodev"}
+
+
+class InspectedDocker(DockerDriver):
+    """A driver each of whose containers is looked at before it runs."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.inspected = 0
+        self.deviations: list[str] = []
+
+    def _start_container(self, container_id: str) -> None:
+        details = self._api().inspect_container(container_id)
+        self.deviations += deviations(details)
+        self.inspected += 1
+        super()._start_container(container_id)
+
+
+def deviations(details: Mapping[str, Any]) -> list[str]:
+    """Return in what an inspected container differs from what all must be."""
+    host, config = details["HostConfig"], details["Config"]
+    labels = config.get("Labels") or {}
+    user = str(config.get("User") or "0").partition(":")[0]
+    names = {each.partition("=")[0] for each in config.get("Env") or ()}
+    tmpfs = host.get("Tmpfs") or {}
+    own_network = f"tallyport-{labels.get('tallyport.installation')}-{labels.get('tallyport.team')}"
+    as_it_must_be = {
+        "Privileged": host.get("Privileged") is False,
+        "CapDrop": host.get("CapDrop") == ["ALL"],
+        "CapAdd": not host.get("CapAdd"),
+        "SecurityOpt": host.get("SecurityOpt") == ["no-new-privileges:true"],
+        "ReadonlyRootfs": host.get("ReadonlyRootfs") is True,
+        "Tmpfs": all(
+            set(flags.split(",")) >= MOUNT_FLAGS and "size=" in flags for flags in tmpfs.values()
+        )
+        and "/tmp" in tmpfs,
+        "User": user.isdigit() and int(user) >= 20_000,
+        "PidMode": not host.get("PidMode"),
+        "IpcMode": host.get("IpcMode") == "private",
+        "UTSMode": not host.get("UTSMode"),
+        "UsernsMode": not host.get("UsernsMode"),
+        "CgroupnsMode": host.get("CgroupnsMode") != "host" or not host.get("CgroupParent"),
+        "NetworkMode": host.get("NetworkMode") == own_network,
+        "Binds": not host.get("Binds"),
+        "Mounts": not details.get("Mounts") and not host.get("Mounts"),
+        "VolumesFrom": not host.get("VolumesFrom"),
+        "Devices": not host.get("Devices") and not host.get("DeviceRequests"),
+        "DeviceCgroupRules": not host.get("DeviceCgroupRules"),
+        "GroupAdd": not host.get("GroupAdd"),
+        "Sysctls": not host.get("Sysctls"),
+        "ExtraHosts": not host.get("ExtraHosts"),
+        "Links": not host.get("Links"),
+        "Runtime": host.get("Runtime", "runc") in {"runc", "runsc"},
+        "PidsLimit": host.get("PidsLimit") == 256,
+        "Memory": bool(host.get("Memory")) and host["Memory"] == host.get("MemorySwap"),
+        "NanoCpus": bool(host.get("NanoCpus")),
+        "Ulimits": {each["Name"]: each["Hard"] for each in host.get("Ulimits") or ()} == ULIMITS,
+        "OomKillDisable": not host.get("OomKillDisable"),
+        "LogConfig": host.get("LogConfig") == LOGS,
+        "RestartPolicy": (host.get("RestartPolicy") or {}).get("Name") == "no",
+        "AutoRemove": host.get("AutoRemove") is False,
+        "Init": host.get("Init") is True,
+        "PublishAllPorts": host.get("PublishAllPorts") is False,
+        "PortBindings": not host.get("PortBindings"),
+        "MaskedPaths": bool(host.get("MaskedPaths")) and bool(host.get("ReadonlyPaths")),
+        "Image": str(config.get("Image")).startswith("sha256:"),
+        "Healthcheck": (config.get("Healthcheck") or {}).get("Test") == ["NONE"],
+        "Labels": {f"tallyport.{name}" for name in LABELS} <= labels.keys(),
+        "Env": {name for name in names if name.startswith("TALLYPORT_")} <= OURS,
+    }
+    name = labels.get("tallyport.replica", "?")
+    return [
+        f"{name}: {what} is not as it must be" for what, well in as_it_must_be.items() if not well
+    ]
