@@ -10,7 +10,8 @@ import pytest
 
 from commands.bus import Context
 from commands.custom_domains import AddDomain, RequestDomainCheck
-from commands.deployments import DeleteDeployment, TransferDeployment
+from commands.deployments import DeleteDeployment, ReportReplicas, TransferDeployment
+from commands.work import Actor
 from domain.custom_domains.custom_domain import CustomDomain
 from domain.custom_domains.events import DomainCheckFailed
 from domain.custom_domains.values import Schedule, Target
@@ -291,6 +292,25 @@ async def test_domains_follow_their_deployment(
     await installation.caught_up(WATCHED)
     await scene.look()
     assert await installation.rows(CUSTOM_DOMAINS) == []
+    assert await scene.hosts() == []
+
+
+async def test_records_left_behind_by_a_deleted_app_give_its_name_to_nobody(
+    scene: Scene, anna: Person, installation: Installation
+) -> None:
+    domain = await scene.add(anna)
+    scene.put_right(domain)
+    await scene.look()
+    await installation.dispatch(DeleteDeployment(deployment_id=scene.shop), anna.context)
+    gone = ReportReplicas(deployment_id=scene.shop, replicas=())
+    await installation.dispatch(gone, Context(actor=Actor(id="provisioner")))
+    await installation.caught_up(WATCHED)
+    await scene.look()
+    mallory = await installation.register("mallory")
+    hers = (await installation.deploy(mallory, "shop")).deployment_id
+    wanted = await scene.add(mallory, deployment_id=hers)
+    await scene.look()
+    assert [(fault, kind) for fault, kind, _ in await scene.problems(wanted)] == [("wrong", "TXT")]
     assert await scene.hosts() == []
 
 
