@@ -16,7 +16,7 @@ from infrastructure.link_tokens import LinkTokens
 from infrastructure.registries import Registries
 from infrastructure.report_signatures import ReportSignatures
 from infrastructure.sealing import Vault
-from infrastructure.sources import Sources
+from infrastructure.sources import Runtime, Sources
 from infrastructure.tokens import Tokens
 from projections.analytics.logs import LogEntry, LogQueries
 from projections.analytics.queries import AnalyticsQueries
@@ -112,6 +112,14 @@ class Options:
     """How many keys are remembered for one caller in a day."""
     body_limit_bytes: int = 1024 * 1024
     upload_limit_bytes: int = 50 * 1024 * 1024
+    base_images: Mapping[Runtime, str] = field(
+        default_factory=lambda: {
+            "python": "python:3.12-slim",
+            "node": "node:22-slim",
+            "go": "golang:1.23",
+        }
+    )
+    """What uploaded code is built on."""
     quota: Quota = Quota()  # noqa: RUF009 - frozen
     """What a team may run at once, where it has no limits of its own."""
     key_limit_default: int = 6000

@@ -8,7 +8,7 @@ import structlog
 
 from bootstrap.core import Core
 from bootstrap.settings import Settings
-from bootstrap.sources import sources_of
+from bootstrap.sources import base_images, sources_of
 from bootstrap.traffic import TRAFFIC, TrafficReader
 from commands.bus import Bus, Context
 from commands.deployments import SECRET_PURPOSE, ReportReplicas
@@ -30,6 +30,7 @@ from projections.deployments import DEPLOYMENTS, read_versions
 from projections.news import ViewNews
 from workers.provisioner import DeploymentObservation, DesiredDeployment, ProvisionerOptions
 from workers.provisioner.build_log import BuildLog
+from workers.provisioner.built_images import images_kept, let_go
 from workers.provisioner.logs import LogCollector
 from workers.provisioner.reconciler import Provisioner
 from workers.provisioner.sampler import Sampler, SamplerOptions
@@ -52,9 +53,10 @@ async def provision(core: Core) -> None:
     collector = LogCollector(driver, sink, folder / "logs.json")
     bus = core.bus()
     news = ViewNews(core.conninfo, {DEPLOYMENTS.name, TRAFFIC})
+    desired = LogDesiredState(core, bus, news)
     worker = Provisioner(
         driver,
-        LogDesiredState(core, bus, news),
+        desired,
         TrafficReader(core.pool, news),
         BusReports(bus),
         collector,
@@ -72,6 +74,7 @@ async def provision(core: Core) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             group.create_task(sampler.run())
+            group.create_task(let_go(driver, desired.images))
     finally:
         await end(telling)
         await news.close()
@@ -125,14 +128,9 @@ async def choose_driver(
     options = DockerOptions(
         installation=installation, host=host, internal=settings.containers.egress == "none"
     )
-    code = settings.sources
     limits = BuildOptions(
-        bases={
-            "python": code.base_python,
-            "node": code.base_node,
-            "go": code.base_go,
-        },
-        seconds_max=code.build_seconds_max,
+        bases=base_images(settings),
+        seconds_max=settings.sources.build_seconds_max,
     )
     images = DockerBuilds(installation, sources_of(settings), limits, told=told)
     return DockerDriver(options, catalogue, builds=images)
@@ -176,20 +174,30 @@ class LogDesiredState:
 
     async def read(self) -> Sequence[DesiredDeployment]:
         """Return every deployment that is not gone; raises when the view cannot be read."""
+        return [await self._desired(state, version) for state, version in await self._states()]
+
+    async def images(self) -> frozenset[str]:
+        """Return what the deployments run, and what they may go back to."""
+        kept: frozenset[str] = frozenset()
+        for state, _ in await self._states():
+            kept |= images_kept(state.revision, state.blueprints, state.lived)
+        return kept
+
+    async def _states(self) -> list[tuple[Deployment, int]]:
         try:
             async with self._core.pool.connection() as connection:
                 versions = await read_versions(connection)
         except psycopg.Error as error:
             raise OSError(f"the view of deployments cannot be read: {error}") from error
-        desired = []
+        found = []
         for deployment_id, version in versions:
             loaded = await self._bus.load(DEPLOYMENT, deployment_id, fresh=False)
             if loaded.version < version:
                 # Another process changed it since we last looked.
                 loaded = await self._bus.load(DEPLOYMENT, deployment_id, fresh=True)
             if loaded.state is not None and loaded.state.status is not Status.DELETED:
-                desired.append(await self._desired(loaded.state, loaded.version))
-        return desired
+                found.append((loaded.state, loaded.version))
+        return found
 
     async def wait_for_change(self, timeout_seconds: float) -> None:
         """Return when a deployment changed or a gateway took something over, or after the time."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import generate_latest
 
 from api.app import create_app
@@ -17,7 +18,7 @@ from api.services import Options, Services
 from bootstrap.core import Core
 from bootstrap.domains import domain_target
 from bootstrap.settings import Settings
-from bootstrap.sources import sources_of
+from bootstrap.sources import base_images, sources_of
 from domain.deployments.values import Quota
 from gateway.refusals import problems
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
@@ -36,6 +37,8 @@ from projections.catalogue import VIEWS
 from projections.reading import Reader
 
 STOP_SECONDS = 10
+FRAME_BYTES_MAX = 64 * 1024
+"""What a client may say on a WebSocket at once. It has nothing to say at all."""
 WEBSOCKETS = "websockets-sansio"
 """The part of uvicorn that speaks WebSocket: the one that is not on its way out."""
 
@@ -56,22 +59,7 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     app = create_app(services)
     uses: KeyUses = app.state.doorkeeper.key_uses
     denials: Denials = app.state.denials
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.api.host,
-            port=settings.api.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=True,
-            ws=WEBSOCKETS,
-            ws_max_size=64 * 1024,
-            proxy_headers=False,
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
-    )
+    server = uvicorn.Server(server_config(app, host=settings.api.host, port=settings.api.port))
     reading = asyncio.create_task(reader.run(stop))
     telling = asyncio.create_task(hub.run(stop))
     noting = asyncio.gather(uses.run(), denials.run())
@@ -89,6 +77,25 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
         await counters.close()
         await registries.close()
         await clickhouse.close()
+
+
+def server_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
+    """Return how requests and sockets are taken: nobody's can be large, or inflate to be."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        ws=WEBSOCKETS,
+        ws_max_size=FRAME_BYTES_MAX,
+        ws_per_message_deflate=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
 
 
 def _services(
@@ -152,6 +159,7 @@ def _options(settings: Settings) -> Options:
         rate_logs=api.rate_logs,
         body_limit_bytes=api.body_limit_bytes,
         upload_limit_bytes=settings.sources.upload_limit_bytes,
+        base_images=base_images(settings),
         quota=Quota(
             deployments=settings.quotas.deployments,
             replicas=settings.quotas.replicas,

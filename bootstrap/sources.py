@@ -2,6 +2,7 @@
 
 from bootstrap.settings import Settings
 from infrastructure.archives import Limits
+from infrastructure.sources import Runtime
 from infrastructure.sources.folder import FolderSources
 
 
@@ -14,3 +15,9 @@ def sources_of(settings: Settings) -> FolderSources:
         team_bytes_max=limits.team_sources_limit_bytes,
         limits=Limits(bytes_max=limits.source_limit_bytes),
     )
+
+
+def base_images(settings: Settings) -> dict[Runtime, str]:
+    """Return what code is built on."""
+    code = settings.sources
+    return {"python": code.base_python, "node": code.base_node, "go": code.base_go}

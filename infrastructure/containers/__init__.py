@@ -7,7 +7,7 @@ again. It sees replicas of its own *installation* only, so several platforms can
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -221,6 +221,13 @@ class ContainerDriver(Protocol):
 
     async def stats(self, replica: ActualReplica) -> ReplicaStats | None:
         """Return what the replica has used, None when it does not run or nobody can say."""
+        ...
+
+    async def prune(self, kept: Collection[str]) -> int:
+        """Remove what was built of code that is not among these images; return how many.
+
+        What a replica runs stays, and what was built a moment ago.
+        """
         ...
 
     async def clear(self) -> None:

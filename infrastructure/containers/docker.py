@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -165,6 +165,10 @@ class DockerDriver:
     async def stats(self, replica: ActualReplica) -> ReplicaStats | None:
         """Return what the container has used, None when it does not run."""
         return await read_stats(self._http, replica.engine_id)
+
+    async def prune(self, kept: Collection[str]) -> int:
+        """Remove the images built of code that is not among these."""
+        return await self._call(lambda: self._images.prune(self._api(), kept))
 
     async def clear(self) -> None:
         """Remove every container, network and built image of this installation."""

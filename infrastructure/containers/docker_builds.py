@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +24,7 @@ from docker.errors import APIError, ImageNotFound
 
 from domain.kernel.errors import RuleViolated
 from infrastructure.containers import BuildFailed, NotRunnable, ReplicaSpec
-from infrastructure.sources import Runtime, SourceFiles, SourceReference
+from infrastructure.sources import Runtime, SourceFiles, SourceReference, source_of
 from infrastructure.sources.conventions import GO_PROGRAM, READ, StartPlan, start_plan
 
 LAYOUT = 1
@@ -34,6 +34,7 @@ BUILDS_AT_ONCE = 2
 LAST_LINES = 10
 LINE_LENGTH_MAX = 4096
 LABEL = "tallyport.source"
+UNTAGGED = "<none>:<none>"
 _LOCAL = re.compile(r"^[ \t]*[-.]|/|file:", re.MULTILINE)
 """Requirements that lead to other files of the code, or may."""
 _FETCH: Mapping[Runtime, str] = {
@@ -60,6 +61,10 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 2 * 1024**3
     size_max: int = 2 * 1024**3
     """What an image may have on top of its base."""
+    unused_seconds: float = 3600
+    """How long an image stays at least that no deployment needs."""
+    cache_seconds: float = 86_400
+    """How long the layers of an earlier build stay, with what was fetched in them."""
 
 
 class DockerBuilds:
@@ -93,7 +98,7 @@ class DockerBuilds:
         base = self._options.bases[source.runtime]
         with self._turns, tempfile.TemporaryFile() as context:
             self._told(spec, f"building on {base}")
-            plan = _write_context(context, archive, base, source.runtime)
+            plan = _write_context(context, archive, base, source.runtime, self._installation)
             context.seek(0)
             last: deque[str] = deque(maxlen=LAST_LINES)
             try:
@@ -110,15 +115,34 @@ class DockerBuilds:
             self._told(spec, "built")
         return self.reference(source)
 
+    def prune(self, api: docker.APIClient, kept: Collection[str]) -> int:
+        """Remove this installation's images of other code than this; return how many.
+
+        What a container was made of stays, because the engine does not let go of it. What the
+        first stage of a build leaves is a cache, and stays for a while.
+        """
+        return self._remove(api, kept, self._options.unused_seconds, self._options.cache_seconds)
+
     def remove_all(self, api: docker.APIClient) -> None:
-        """Remove the images of this installation's code."""
-        ours = f"{LABEL}={self._installation}"
-        for image in api.images(filters={"label": ours}):
-            for reference in image["RepoTags"] or ():
+        """Remove all that was built of this installation's code."""
+        self._remove(api, (), 0, 0)
+
+    def _remove(
+        self, api: docker.APIClient, kept: Collection[str], unused_seconds: float, cache: float
+    ) -> int:
+        needed = {self.reference(source) for source in map(source_of, kept) if source is not None}
+        removed = 0
+        for image in api.images(filters={"label": f"{LABEL}={self._installation}"}):
+            names = [name for name in image["RepoTags"] or () if name != UNTAGGED]
+            if time.time() - image["Created"] < (unused_seconds if names else cache):
+                continue
+            for name in [name for name in names if name not in needed] if names else [image["Id"]]:
                 try:
-                    api.remove_image(reference)
+                    api.remove_image(name)
+                    removed += 1
                 except (ImageNotFound, APIError):
                     continue  # something still runs on it
+        return removed
 
     def _lines(
         self, api: docker.APIClient, context: IO[bytes], reference: str, plan: StartPlan
@@ -158,7 +182,9 @@ class _StepFailed(Exception):
     """A step of the Dockerfile failed."""
 
 
-def _write_context(context: IO[bytes], archive: Path, base: str, runtime: Runtime) -> StartPlan:
+def _write_context(
+    context: IO[bytes], archive: Path, base: str, runtime: Runtime, owner: str
+) -> StartPlan:
     """Write what the engine is sent: the Dockerfile, what is required, and the code."""
     with (
         tarfile.open(archive, "r:gz", encoding="utf-8") as code,
@@ -187,7 +213,10 @@ def _write_context(context: IO[bytes], archive: Path, base: str, runtime: Runtim
             errors="replace"
         )
         dockerfile = docker_file(
-            plan, base=base, manifests_alone=runtime == "go" or not _LOCAL.search(text)
+            plan,
+            base=base,
+            manifests_alone=runtime == "go" or not _LOCAL.search(text),
+            owner=owner,
         ).encode()
         entry = tarfile.TarInfo("Dockerfile")
         entry.size = len(dockerfile)
@@ -198,10 +227,14 @@ def _write_context(context: IO[bytes], archive: Path, base: str, runtime: Runtim
     return plan
 
 
-def docker_file(plan: StartPlan, *, base: str, manifests_alone: bool) -> str:
+def docker_file(plan: StartPlan, *, base: str, manifests_alone: bool, owner: str = "") -> str:
     """Return the Dockerfile; with `manifests_alone` what is required is fetched before the code."""
     code = [f"COPY --chown={NOBODY} source/ /", "WORKDIR /app"]
-    made = [f"FROM {base} AS made", "ENV HOME=/tmp CGO_ENABLED=0 GOTOOLCHAIN=local GOPATH=/tmp/go"]
+    made = [
+        f"FROM {base} AS made",
+        f"LABEL {LABEL}={owner}",
+        "ENV HOME=/tmp CGO_ENABLED=0 GOTOOLCHAIN=local GOPATH=/tmp/go",
+    ]
     if plan.fetches:
         first = [f"COPY --chown={NOBODY} manifests/ /", "WORKDIR /app"] if manifests_alone else code
         made += [*first, f"USER {NOBODY}", f"RUN {_FETCH[plan.runtime]}"]

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import docker
 import structlog
@@ -67,6 +67,10 @@ class DockerImages:
             return self._pulled(api, spec)
         with self._making:
             return self._made(api, predefined)
+
+    def prune(self, api: docker.APIClient, kept: Collection[str]) -> int:
+        """Remove what was built of other code than this; return how many."""
+        return 0 if self._builds is None else self._builds.prune(api, kept)
 
     def clear(self, api: docker.APIClient) -> None:
         """Remove what was built."""

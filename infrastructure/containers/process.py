@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -157,6 +157,12 @@ class ProcessDriver:
         """Return what the process and its children have used, None when it does not run."""
         return await asyncio.to_thread(self._stats, self._place(replica.replica_id))
 
+    async def prune(self, kept: Collection[str]) -> int:
+        """Remove the builds of code that is not among these."""
+        if self._builds is None:
+            return 0
+        return await asyncio.to_thread(self._builds.prune, kept, used=self._used_builds())
+
     async def clear(self) -> None:
         """Remove every replica of this installation."""
         for replica in await self.list_replicas():
@@ -229,9 +235,11 @@ class ProcessDriver:
             raise NotRunnable(
                 "uploaded code needs Docker here: as a process it could read all that we can"
             )
-        used = {known.build for known in self._descriptions() if known.build is not None}
-        built = self._builds.make(spec, source, used=used)
+        built = self._builds.make(spec, source)
         return _Program(built.argv, built.folder, built.name)
+
+    def _used_builds(self) -> set[str]:
+        return {known.build for known in self._descriptions() if known.build is not None}
 
     def _descriptions(self) -> list[Description]:
         found = (description(place) for place in self._folder.glob("[!.]*"))

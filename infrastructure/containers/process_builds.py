@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,13 +21,12 @@ import msgspec
 from domain.kernel.errors import RuleViolated
 from infrastructure.archives.packing import SourceChanged, unpack_packed
 from infrastructure.containers import BuildFailed, NotRunnable, ReplicaSpec
-from infrastructure.sources import Runtime, SourceFiles, SourceReference
+from infrastructure.sources import Runtime, SourceFiles, SourceReference, source_of
 from infrastructure.sources.conventions import GO_PROGRAM, READ, StartPlan, start_plan
 
 APP, PLAN, VENV = "app", "plan.json", "venv"
 LAST_LINES = 10
 LINE_LENGTH_MAX = 4096
-UNUSED_SECONDS_MIN = 3600
 PATH = f"{os.defpath}:/usr/local/bin:/usr/local/go/bin"
 PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 """The Python that runs us, without what is installed for us."""
@@ -52,25 +51,41 @@ class ProcessBuilds:
         seconds_max: float = 600,
         told: Callable[[ReplicaSpec, str], None] = lambda _spec, _line: None,
         extra_env: Mapping[str, str] | None = None,
+        unused_seconds: float = 3600,
     ) -> None:
-        """Tell `told` each line that a build writes."""
+        """Tell `told` each line that a build writes. What no deployment needs stays that long."""
         self._folder = folder
         self._sources = sources
         self._seconds_max = seconds_max
         self._told = told
+        self._unused_seconds = unused_seconds
         self._extra_env = dict(extra_env or {})
         self._building = threading.Lock()
 
-    def make(self, spec: ReplicaSpec, source: SourceReference, *, used: set[str]) -> Built:
+    def make(self, spec: ReplicaSpec, source: SourceReference) -> Built:
         """Return the build, made now if it is not there; raises `BuildFailed`."""
-        place = self._folder / f"{source.runtime}-{source.digest}"
+        place = self._folder / _name_of(source)
         with self._building:
             if not place.exists():
-                self._remove_unused(used)
                 self._build(spec, source, place)
         plan = msgspec.json.decode((place / PLAN).read_bytes(), type=StartPlan)
         os.utime(place)
         return Built(place.name, self._argv(plan, place), place / APP)
+
+    def prune(self, kept: Collection[str], *, used: set[str]) -> int:
+        """Remove the builds of other code than this; return how many.
+
+        What a replica runs stays; what a killed process left half-made goes, too.
+        """
+        needed = {_name_of(source) for source in map(source_of, kept) if source is not None}
+        removed = 0
+        with self._building:
+            for place in self._folder.glob("*-*"):
+                is_old = time.time() - place.stat().st_mtime > self._unused_seconds
+                if is_old and place.name not in needed | used:
+                    shutil.rmtree(place, ignore_errors=True)
+                    removed += 1
+        return removed
 
     def clear(self) -> None:
         """Remove every build."""
@@ -169,12 +184,9 @@ class ProcessBuilds:
             why = f"it took more than {self._seconds_max:g} s" if took_too_long else f"code {code}"
             raise BuildFailed("\n".join([f"the build failed: {why}", *last]))
 
-    def _remove_unused(self, used: set[str]) -> None:
-        """Let go of what no replica runs, and of what a killed process left half-made."""
-        for place in self._folder.glob("*-*"):
-            is_old = time.time() - place.stat().st_mtime > UNUSED_SECONDS_MIN
-            if is_old and place.name not in used:
-                shutil.rmtree(place, ignore_errors=True)
+
+def _name_of(source: SourceReference) -> str:
+    return f"{source.runtime}-{source.digest}"
 
 
 def _plan_of(app: Path, runtime: Runtime) -> StartPlan:

@@ -390,9 +390,12 @@ async def test_logs_are_the_newest_lines_oldest_first(
         assert is_problem(await anna.get(f"{path}?{wrong}"), 422), wrong
 
 
-async def test_the_predefined_images_are_listed(api: Api) -> None:
+async def test_the_predefined_images_and_the_runtimes_are_listed(api: Api) -> None:
     anna = await api.join()
-    [echo] = (await anna.get("/v1/images")).json()["images"]
+    shown = (await anna.get("/v1/images")).json()
+    assert [each["runtime"] for each in shown["runtimes"]] == ["python", "node", "go"]
+    assert all(each["baseImage"] for each in shown["runtimes"])
+    [echo] = shown["images"]
     assert (echo["image"], echo["port"], echo["healthPath"]) == ("tallyport/echo", 8080, "/health")
 
 

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from api.live import hub as hub_module
 from api.live.queues import TooSlow
+from bootstrap.rest import server_config
 from domain.deployments.values import ReplicaPhase
 from projections.live import LiveEvent
 from tests.api.conftest import Api, Visitor
@@ -28,9 +29,7 @@ class Server:
     """The application on a port of its own."""
 
     def __init__(self, api: Api) -> None:
-        config = uvicorn.Config(
-            api.app, port=0, lifespan="off", log_config=None, ws="websockets-sansio"
-        )
+        config = server_config(api.app, host="127.0.0.1", port=0)
         self.server = uvicorn.Server(config)
 
     @property

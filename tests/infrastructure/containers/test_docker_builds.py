@@ -146,3 +146,31 @@ def test_go_code_is_compiled_before_its_image_is_made() -> None:
     text = docker_file(plan, base="golang:1.23", manifests_alone=True)
     assert "go mod download" not in text
     assert text.index("RUN go build") < text.index("COPY --from=made")
+
+
+async def test_what_no_revision_needs_is_removed_and_nothing_that_runs_or_is_not_ours(
+    tmp_path: Path, docker_engine: str, base: str, spec: Make
+) -> None:
+    place = Place(tmp_path, docker_engine, base, unused_seconds=-1, cache_seconds=-1)
+    source = {"main.py": b"import time; time.sleep(600)"}
+    images = [await place.upload(zipped({**source, f"{n}.txt": b""})) for n in range(2)]
+    for number, image in enumerate(images, start=1):
+        await place.driver.start(spec(image, number, revision=number))
+    for replica in await place.driver.list_replicas():
+        if replica.revision == 1:
+            await place.driver.remove(replica)
+    api = place.driver._api()
+
+    def built() -> set[str]:
+        label = f"tallyport.source={place.driver._options.installation}"
+        tags = [name for each in api.images(filters={"label": label}) for name in each["RepoTags"]]
+        return {name.rpartition(":")[2][:64] for name in tags} - {"<none>"}
+
+    digests = [image.partition(":")[2] for image in images]
+    await place.driver.prune(images)
+    assert built() == set(digests)
+    await place.driver.prune(())  # nobody needs the first; the second runs
+    assert built() == {digests[1]}
+    assert api.images(base), "the base image is not ours to remove"
+    await place.driver.clear()
+    await place.driver.close()

@@ -161,3 +161,23 @@ async def test_code_that_is_gone_or_not_wished_is_refused_in_words(
     without = ProcessDriver(tmp_path / "replicas", PredefinedImages())
     with pytest.raises(NotRunnable, match="could read all that we can"):
         await without.start(spec(image))
+
+
+async def test_what_no_revision_needs_is_removed_and_nothing_that_runs(
+    tmp_path: Path, spec: Make
+) -> None:
+    place = Place(tmp_path, unused_seconds=-1)
+    source = {"main.py": b"import time; time.sleep(600)"}
+    images = [
+        await place.upload(zipped({**source, "which.txt": str(number).encode()}))
+        for number in range(3)
+    ]
+    for number, image in enumerate(images, start=1):
+        await place.driver.start(spec(image, number))
+    for replica in await place.driver.list_replicas():
+        if not replica.replica_id.endswith("-3"):
+            await place.driver.remove(replica)
+    assert await place.driver.prune({images[1]}) == 1
+    built = {each.name for each in (tmp_path / "builds").glob("*-*")}
+    assert built == {f"python-{image.partition(':')[2]}" for image in images[1:]}
+    await place.driver.clear()
