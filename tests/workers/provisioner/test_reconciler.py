@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from domain.deployments.values import HealthCheck, ReplicaPhase
@@ -42,6 +43,7 @@ class Stage:
         self.ear = Ear()
         self.folder = folder
         self.limits = LogLimits(flush_seconds=0.05)
+        self.options = OPTIONS
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -49,7 +51,7 @@ class Stage:
             self.driver, self.ear, self.folder / "positions.json", limits=self.limits
         )
         self.provisioner = Provisioner(
-            self.driver, self.wishes, self.doormen, self.ear, collector, options=OPTIONS
+            self.driver, self.wishes, self.doormen, self.ear, collector, options=self.options
         )
         self._task = asyncio.create_task(self.provisioner.run())
 
@@ -288,23 +290,39 @@ async def test_a_deaf_replica_is_stopped_with_force_and_its_neighbours_do_not_wa
     await stage.until_replicas("dpl-1-1-1")
 
 
-async def test_a_flood_of_lines_is_bounded_counted_and_hides_nobody(stage: Stage) -> None:
+async def test_a_flood_of_lines_is_counted_and_loses_no_line_of_a_neighbour(stage: Stage) -> None:
     await stage.stop()
     stage.limits = LogLimits(
         lines_per_second=500, burst_lines=1000, buffer_lines=200, flush_seconds=0.05
     )
+    stage.options = msgspec.structs.replace(OPTIONS, startup_seconds=600)
     stage.start()
+    stage.wishes.want(wanted(replicas=1, health_check=HealthCheck(path="/health")))
+    await stage.until_ready(1)
+    [neighbour] = stage.ear.ready()
     stage.wishes.want(wanted("dpl-flood", image=WRITES_MUCH, replicas=1))
-    stage.wishes.want(wanted(replicas=1))
-    await until(lambda: any("listening" in message for message in stage.ear.messages()))
 
     def counted() -> int:
         messages = stage.ear.messages("dpl-flood")
         dropped = [int(each.split()[0]) for each in messages if "were dropped" in each]
         return sum(dropped) + sum(each.startswith("line ") for each in messages)
 
-    await until(lambda: counted() == 30_000)
-    assert sum("were dropped" in each for each in stage.ear.messages("dpl-flood")) >= 1
+    asked = 0
+    base = f"http://{neighbour.address}:{neighbour.port}"
+    async with httpx.AsyncClient(base_url=base, trust_env=False) as client, asyncio.timeout(60):
+        while counted() < 30_000 or asked < 100:
+            await client.get(f"/asked/{asked}")
+            asked += 1
+            await asyncio.sleep(0.01)
+    assert counted() == 30_000
+    assert any("were dropped" in each for each in stage.ear.messages("dpl-flood"))
+
+    def heard() -> list[str]:
+        return [each for each in stage.ear.messages() if "/asked/" in each]
+
+    await until(lambda: len(heard()) >= asked)
+    told = [msgspec.json.decode(each)["message"] for each in heard()]
+    assert told == [f"GET /asked/{number} 200" for number in range(asked)]
 
 
 async def test_two_provisioners_at_once_make_no_replica_twice(stage: Stage, tmp_path: Path) -> None:
