@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from cli.commands import account, deploy, deployments, keys, logs, numbers, record, teams
+from cli.commands import account, deploy, deployments, domains, keys, logs, numbers, record, teams
 from cli.failures import ExitCode, Failed
 from cli.grouping import Grouped
 from cli.terminal import say
@@ -58,6 +58,17 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
             ("show", keys.show),
             ("rotate", keys.rotate),
             ("revoke", keys.revoke),
+        ),
+    ),
+    (
+        "domains",
+        "Names of your own under which a deployment answers.",
+        (
+            ("add", domains.add),
+            ("list", domains.list_domains),
+            ("show", domains.show),
+            ("verify", domains.verify),
+            ("remove", domains.remove),
         ),
     ),
     (

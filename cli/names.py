@@ -64,6 +64,15 @@ def member_id(api: "Client", team: str, text: str) -> str:
     return _only(found, "member", text, "tallyport teams members")
 
 
+def domain_id(api: "Client", path: str, text: str) -> str:
+    """Return the id of a deployment's domain."""
+    if is_id(text, "dom"):
+        return text
+    wanted = text.rstrip(".").lower()
+    found = [row for row in api.each(path, "domains") if row["domain"] == wanted]
+    return _only(found, "domain", text, "tallyport domains list")
+
+
 def resource_id(api: "Client", text: str) -> str:
     """Return the id of whatever has a history: an id as it is, else a deployment's name."""
     return text if _ID.fullmatch(text) else deployment_id(api, text)

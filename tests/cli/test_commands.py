@@ -97,6 +97,20 @@ def test_numbers_and_the_record_are_shown_as_tables_and_as_the_api_says_them(
     assert len(exported) == audit["pagination"]["total"]
 
 
+@pytest.mark.usefixtures("hello")
+def test_a_domain_is_added_with_its_records_looked_at_and_removed(tallyport: CommandLine) -> None:
+    added = tallyport.ok("domains", "add", "hello", "api.anna.example")
+    assert "CNAME" in added.out
+    assert "TXT" in added.out
+    assert "api.anna.example" in tallyport.ok("domains", "list", "hello").out
+    asked = ("domains", "verify", "hello", "api.anna.example", "--no-wait")
+    assert "checked" in tallyport.ok(*asked).err
+    shown = tallyport.ok("domains", "show", "hello", "api.anna.example", "--json").json
+    assert shown["status"] != "active"
+    tallyport.ok("domains", "remove", "hello", shown["id"], "--yes")
+    assert tallyport.run("domains", "show", "hello", "api.anna.example").code == 4
+
+
 def test_an_image_of_the_catalogue_needs_no_port(tallyport: CommandLine) -> None:
     assert "tallyport/echo" in tallyport.ok("images").out
     made = tallyport.ok("deploy", "--name", "an-echo", "--image", "tallyport/echo", "--json").json
