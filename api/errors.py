@@ -132,6 +132,11 @@ STATUS_BY_CODE = {
     "key_expired": 409,
     "team_not_empty": 409,
     "invitation_over": 410,
+    "authorization_pending": 400,  # these five as RFC 8628 and RFC 6749 have them
+    "slow_down": 400,
+    "access_denied": 400,
+    "expired_token": 400,
+    "invalid_grant": 400,
     "otp_required": 401,
     "otp_wrong": 401,
     "passkey_refused": 401,

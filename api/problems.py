@@ -246,6 +246,13 @@ WHAT_TO_DO: Mapping[str, str] = {
     "scope_missing": "Use a key with `call:*` or with `call:` and this deployment's id.",
     "second_factor_is_off": "There is nothing to do. Set it up first if you want to change it.",
     "second_factor_is_on": "Turn it off first if you want to set up another app.",
+    "authorization_pending": (
+        "Ask again after `interval` seconds, until somebody has typed the code of the device."
+    ),
+    "slow_down": "Wait five seconds longer between two questions, from now on.",
+    "access_denied": "Somebody refused this device. Ask for new codes to try again.",
+    "expired_token": "Ask for new codes at `POST /v1/auth/device`: they live for ten minutes.",
+    "invalid_grant": "Ask for new codes at `POST /v1/auth/device`. Each is exchanged once.",
     "session_over": (
         "Sign in again. A session ends when it is signed out, not used for long, or when a "
         "refresh token comes back that had been replaced."

@@ -15,6 +15,9 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 TAKES_A_PASSWORD = re.compile(r"/v1/user(?:/password|/2fa(?:/.*)?)?")
 """Who holds a stolen token may not guess faster there than a stranger at the front door."""
 
+ASKED_OFTEN = "/v1/auth/device/token"
+"""By devices, every few seconds, with a code that nobody can guess."""
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -47,6 +50,8 @@ class Rates:
         return Counted(rate, standing, free)
 
     def _rate_of(self, method: str, path: str) -> Rate:
+        if path == ASKED_OFTEN:
+            return self._reads
         if path.startswith("/v1/auth/") or path == "/token":
             return self._auth
         if method not in READING and TAKES_A_PASSWORD.fullmatch(path):

@@ -2,6 +2,7 @@
 
 from api.identity import (
     accounts,
+    devices,
     erasure,
     export,
     passkeys,
@@ -14,6 +15,7 @@ from api.identity import (
 ROUTERS = (
     accounts.router,
     sessions.router,
+    devices.router,
     passwords.router,
     signed_in.router,
     second_factors.router,

@@ -1,7 +1,9 @@
 """Signing in and out, and who and where one is."""
 
 import sys
-from datetime import datetime
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ from cli.environment import API_KEY, surroundings
 from cli.failures import ExitCode, Failed, Refused, not_signed_in
 from cli.logins import Login, Logins
 from cli.options import Json
-from cli.terminal import ask, facts, put, put_json, say
+from cli.terminal import ask, facts, put, put_json, say, working
 
 if TYPE_CHECKING:
     from cli.client import Client
@@ -21,6 +23,7 @@ Url = Annotated[
     str | None, typer.Option("--url", help="Where Tallyport is; TALLYPORT_URL unless given.")
 ]
 SECRET_SHOWN = 12
+SLOWER_SECONDS = 5
 
 
 def login(
@@ -29,6 +32,9 @@ def login(
     email: Annotated[str | None, typer.Option(help="The address of your account.")] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    device: Annotated[
+        bool, typer.Option("--device", help="Approve it in a browser, here or elsewhere.")
     ] = False,
     key: Annotated[
         bool, typer.Option("--key", help="Keep an API key instead; asked for, or from stdin.")
@@ -42,7 +48,12 @@ def login(
         with connect() as api:
             where = api.url
     with open_client(where, None) as api:
-        made = _by_key(api) if key else _by_password(api, email, from_stdin=password_stdin)
+        if key:
+            made = _by_key(api)
+        elif device:
+            made = _by_device(api)
+        else:
+            made = _by_password(api, email, from_stdin=password_stdin)
     Logins(around.folder).save(made)
     say(f"Signed in at {where} as {made.who}.")
     if around.api_key is not None:
@@ -148,6 +159,42 @@ def _by_password(api: "Client", email: str | None, *, from_stdin: bool) -> Login
         refresh_token=said["refreshToken"],
         expires_at=datetime.fromisoformat(said["expiresAt"]),
     )
+
+
+def _by_device(api: "Client") -> Login:
+    """Show a code, and wait until somebody has typed it where they are signed in."""
+    codes = api.open_to_all("POST", "/auth/device")
+    say(f"Open {codes['verification_uri']} and type the code")
+    put(codes["user_code"])
+    if sys.stdout.isatty():
+        import webbrowser  # noqa: PLC0415 - only what this command needs
+
+        webbrowser.open(codes["verification_uri_complete"])
+    said = _exchanged(api, codes)
+    made = Login(
+        url=api.url,
+        who="",
+        access_token=said["access_token"],
+        refresh_token=said["refresh_token"],
+        expires_at=datetime.now(UTC) + timedelta(seconds=said["expires_in"]),
+    )
+    with open_client(api.url, made) as asking:
+        return replace(made, who=str(asking.get("/user/profile")["username"]))
+
+
+def _exchanged(api: "Client", codes: dict[str, Any]) -> dict[str, Any]:
+    """Return the tokens, asking as often as RFC 8628 allows."""
+    interval, body = codes["interval"], {"device_code": codes["device_code"]}
+    with working("Waiting for somebody to approve ..."):
+        while True:
+            time.sleep(interval)
+            try:
+                return dict(api.open_to_all("POST", "/auth/device/token", body))
+            except Refused as refusal:
+                if refusal.error_code == "slow_down":
+                    interval += SLOWER_SECONDS
+                elif refusal.error_code != "authorization_pending":
+                    raise
 
 
 def _by_key(api: "Client") -> Login:

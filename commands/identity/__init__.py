@@ -3,6 +3,7 @@
 from commands.bus import Handlers
 from commands.identity import (
     admins,
+    devices,
     erasure,
     passkeys,
     passwords,
@@ -17,6 +18,12 @@ from commands.identity.admins import (
     IssueAdminLink,
     ReinstateUser,
     SuspendUser,
+)
+from commands.identity.devices import (
+    CompleteDeviceSignIn,
+    DecideDeviceSignIn,
+    DeviceCodes,
+    RequestDeviceSignIn,
 )
 from commands.identity.erasure import ConfirmKeyDestroyed, EraseUser, FinishErasure
 from commands.identity.passwords import (
@@ -46,6 +53,7 @@ from commands.identity.sessions import (
 HANDLERS: Handlers = {
     **registration.HANDLERS,
     **sessions.HANDLERS,
+    **devices.HANDLERS,
     **erasure.HANDLERS,
     **passkeys.HANDLERS,
     **passwords.HANDLERS,
@@ -59,8 +67,11 @@ __all__ = [
     "ChangePassword",
     "ChangeProfile",
     "Changed",
+    "CompleteDeviceSignIn",
     "ConfirmKeyDestroyed",
     "CreateAdmin",
+    "DecideDeviceSignIn",
+    "DeviceCodes",
     "EmailTaken",
     "EndOtherSessions",
     "EndSession",
@@ -72,6 +83,7 @@ __all__ = [
     "RegisterUser",
     "Registered",
     "ReinstateUser",
+    "RequestDeviceSignIn",
     "RequestPasswordReset",
     "ResendVerification",
     "ResetPassword",

@@ -121,9 +121,10 @@ async def start_session(
     idle_lifetime: timedelta,
     network: str = "",
     user_agent: str | None = None,
+    session_id: str | None = None,
 ) -> SignedIn:
     """Start a session for somebody who proved who they are."""
-    session_id = work.new_id("ses")
+    session_id = session_id or work.new_id("ses")
     session = work.create(SESSION, session_id)
     work.record(
         session,

@@ -9,6 +9,9 @@ A *second factor* is what one has besides the password: an app that makes *codes
 asks for something that only its owner is or knows. Who *steps up* proves again, inside a session,
 to be there still.
 
+A *device sign-in* lets a program without a browser in: it shows a short code, which a person types
+who is signed in elsewhere, and *approves* or *denies*.
+
 *Erasure* makes a person unknown: the account is gone at once, then the person's key is destroyed,
 then what the personal team had ends.
 """

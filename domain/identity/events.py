@@ -281,3 +281,36 @@ class UserReinstated(Event, frozen=True, kw_only=True):
     """An admin of the platform let a person in again."""
 
     user_id: str
+
+
+class DeviceSignInRequested(Event, frozen=True, kw_only=True):
+    """A device without a browser asked to be signed in. Its short code is claimed meanwhile."""
+
+    device_id: str
+    expires_at: datetime
+
+
+class DeviceSignInApproved(Event, frozen=True, kw_only=True):
+    """A person who had just proved to be there lets the device sign in as them."""
+
+    device_id: str
+    user_id: str
+    method: SignInMethod
+    """By what the person had proved it."""
+    epoch: int
+    """How often all sessions of the person had been ended before."""
+
+
+class DeviceSignInDenied(Event, frozen=True, kw_only=True):
+    """A person refused to sign the device in."""
+
+    device_id: str
+    user_id: str
+
+
+class DeviceSignInCompleted(Event, frozen=True, kw_only=True):
+    """The device took the session that it was allowed; its codes are void."""
+
+    device_id: str
+    user_id: str
+    session_id: str

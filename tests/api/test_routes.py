@@ -86,6 +86,28 @@ TABLE = [
     ),
     Row(method="POST", path="/v1/auth/logout", person=True),
     Row(method="POST", path="/token", open=True),
+    Row(method="POST", path="/v1/auth/device", open=True),
+    Row(
+        method="POST",
+        path="/v1/auth/device/token",
+        open=True,
+        body={"device_code": "dev-0000000000.x.y"},
+        wrong={"device_code": ""},
+    ),
+    Row(
+        method="POST",
+        path="/v1/auth/device/approve",
+        person=True,
+        body={"userCode": "BCDF-GHJK"},
+        wrong={"userCode": ""},
+    ),
+    Row(
+        method="POST",
+        path="/v1/auth/device/deny",
+        person=True,
+        body={"userCode": "BCDF-GHJK"},
+        wrong={"userCode": ""},
+    ),
     Row(
         method="POST",
         path="/v1/auth/step-up",

@@ -26,6 +26,15 @@ def test_signing_in_asks_for_what_it_needs_and_shows_no_password(
     assert stranger.ok("whoami", "--json").json["username"] == "anna"
 
 
+def test_a_device_is_signed_in_by_its_code(stranger: CommandLine, anna: Person) -> None:
+    with stranger.terminal("login", "--device", BROWSER="true") as terminal:
+        code = terminal.until(r"[B-Z]{4}-[B-Z]{4}")[-9:]
+        anna.post("/auth/device/approve", userCode=code)
+        terminal.until("as anna")
+        assert terminal.end() == 0
+    assert stranger.ok("whoami", "--json").json["username"] == "anna"
+
+
 def test_deleting_asks_for_the_name(tallyport: CommandLine) -> None:
     tallyport.ok("deploy", "--name", "precious", "--image", "tallyport/echo", "--no-wait")
     with tallyport.terminal("deployments", "delete", "precious") as terminal:

@@ -17,6 +17,7 @@ from domain.catalogue import EVENTS, UPCASTERS
 from domain.custom_domains.custom_domain import CUSTOM_DOMAIN
 from domain.deployments.deployment import DEPLOYMENT
 from domain.deployments.quota import TEAM_QUOTA
+from domain.identity.device import DEVICE_SIGN_IN
 from domain.identity.platform import PLATFORM
 from domain.identity.second_factors import SECOND_FACTORS
 from domain.identity.session import SESSION
@@ -37,6 +38,7 @@ AGGREGATES: tuple[Aggregate, ...] = (
     CLAIM,
     USER,
     SESSION,
+    DEVICE_SIGN_IN,
     SECOND_FACTORS,
     PLATFORM,
     API_KEY,
