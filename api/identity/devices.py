@@ -69,7 +69,7 @@ class Decision(Input):
 
 
 @router.post("", response_model=Codes, responses=refusals(), openapi_extra=OPEN_TO_ALL)
-async def request(write: Writing) -> Response:
+async def request_device_codes(write: Writing) -> Response:
     """Ask for the codes of a device. They live for ten minutes."""
 
     def made(codes: DeviceCodes) -> Answer:
@@ -90,7 +90,7 @@ async def request(write: Writing) -> Response:
 
 
 @router.post("/token", response_model=OAuthToken, responses=refusals(), openapi_extra=OPEN_TO_ALL)
-async def token(body: Exchange, write: Writing) -> Response:
+async def exchange_device_code(body: Exchange, write: Writing) -> Response:
     """Exchange the device's code for a session, once it was approved.
 
     Until then the answer is 400 with `authorization_pending`, or `slow_down`; in the end
@@ -123,13 +123,13 @@ async def token(body: Exchange, write: Writing) -> Response:
 
 
 @router.post("/approve", response_model=Message, responses=refusals(401, 403, 404))
-async def approve(body: Decision, write: Writing) -> Response:
+async def approve_device(body: Decision, write: Writing) -> Response:
     """Let the device that shows this code sign in as you. Needs a proof not long ago."""
     return await _decide(body, write, approve=True)
 
 
 @router.post("/deny", response_model=Message, responses=refusals(401, 403, 404))
-async def deny(body: Decision, write: Writing) -> Response:
+async def deny_device(body: Decision, write: Writing) -> Response:
     """Refuse the device that shows this code."""
     return await _decide(body, write, approve=False)
 
