@@ -29,6 +29,7 @@ from api import (
 )
 from api.callers import Doorkeeper
 from api.denials import Denials
+from api.deployments import certificates as deployment_certificates
 from api.deployments import domains as deployment_domains
 from api.deployments import logs as deployment_logs
 from api.deployments import metrics as deployment_metrics
@@ -53,6 +54,7 @@ ROUTERS = (
     leaks.router,
     deployments.router,
     deployment_domains.router,
+    deployment_certificates.router,
     deployment_logs.router,
     deployment_metrics.router,
     images.router,

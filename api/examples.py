@@ -51,6 +51,8 @@ EXAMPLES: Mapping[str, object] = {
     "image": "tallyport/echo",
     "port": 8080,
     "domain": "api.example.com",
+    "certificate": "-----BEGIN CERTIFICATE-----\nMIIB...\n-----END CERTIFICATE-----\n",
+    "privateKey": "-----BEGIN PRIVATE KEY-----\nMIGH...\n-----END PRIVATE KEY-----\n",
     "envVars": {"GREETING": "hello"},
     "replicas": 2,
     "cpu": "250m",

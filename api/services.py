@@ -9,6 +9,7 @@ from typing import Protocol
 from commands.bus import Bus
 from domain.custom_domains.values import Target
 from domain.deployments.values import Quota
+from infrastructure.certificates import CertificateStore, Inspector
 from infrastructure.containers import CatalogueImage
 from infrastructure.counters import Counters
 from infrastructure.event_store import RecordedEvent
@@ -95,6 +96,8 @@ class Options:
     """Where the records of custom domains have to lead."""
     platform_hosts: tuple[str, ...] = ("apps.localhost",)
     """Our own names: nobody adds one of them, or one below, as a custom domain."""
+    tls: bool = False
+    """Whether the gateway speaks TLS, so that a certificate is of use."""
     domains_max: int = 20
     """How many custom domains a deployment may have."""
     rate_auth: int = 10
@@ -172,6 +175,8 @@ class Services:
     followers: Followers
     registries: Registries
     sources: Sources
+    certificates: CertificateStore
+    inspect_certificate: Inspector
     secret: bytes
     """Signs cursors and hides idempotency keys; the same in every API process."""
     images: Sequence[CatalogueImage]

@@ -21,6 +21,7 @@ from bootstrap.settings import Settings
 from bootstrap.sources import base_images, sources_of
 from domain.deployments.values import Quota
 from gateway.refusals import problems
+from infrastructure.certificates.inspecting import inspected
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
 from infrastructure.counters.redis import RedisCounters
@@ -130,6 +131,8 @@ def _services(
         followers=Followers(logs),
         registries=registries,
         sources=sources,
+        certificates=core.certificates(),
+        inspect_certificate=inspected,
         tokens=JwtTokens(
             signing_key_pem=settings.secrets.signing_key,
             issuer=settings.api.public_url,
@@ -151,6 +154,7 @@ def _options(settings: Settings) -> Options:
     return Options(
         gateway_url=gateway.public_url,
         domain_target=domain_target(settings),
+        tls=settings.tls.port > 0,
         platform_hosts=_platform_hosts(settings),
         domains_max=settings.domains.per_deployment_max,
         rate_auth=api.rate_auth,

@@ -28,6 +28,10 @@ class DomainStillActive(RuleViolated):
     """The domain is active, so its certificate stays."""
 
 
+class DomainNotActive(RuleViolated):
+    """A domain takes a certificate once it is active."""
+
+
 class NoteCertificate(Command, frozen=True, kw_only=True):
     """Say what the store has for a domain. Comes from the certificate worker, at least once."""
 
@@ -36,16 +40,32 @@ class NoteCertificate(Command, frozen=True, kw_only=True):
     uploaded: bool = False
 
 
+class CheckUpload(Command, frozen=True, kw_only=True):
+    """Ask whether one may bring a certificate for the domain. Changes nothing."""
+
+    deployment_id: str
+    domain_id: str
+
+
 class UploadCertificate(Command, frozen=True, kw_only=True):
     """Bring a certificate of one's own; it is in the store already."""
 
+    deployment_id: str
     domain_id: str
     facts: Facts
 
 
-class WithdrawCertificate(Command, frozen=True, kw_only=True):
-    """Take back a certificate of one's own."""
+class CheckWithdrawal(Command, frozen=True, kw_only=True):
+    """Ask whether there is one to take back. Changes nothing."""
 
+    deployment_id: str
+    domain_id: str
+
+
+class WithdrawCertificate(Command, frozen=True, kw_only=True):
+    """Take back a certificate of one's own; it is not in the store any more."""
+
+    deployment_id: str
     domain_id: str
 
 
@@ -72,16 +92,29 @@ async def note_certificate(command: NoteCertificate, work: Work) -> None:
     work.record(certificate, _stored(certificate, domain, command.facts, uploaded_by=by))
 
 
+async def check_upload(command: CheckUpload, work: Work) -> str:
+    """Return the name that the certificate has to be for."""
+    return (await _theirs_and_active(command.deployment_id, command.domain_id, work)).name
+
+
 async def upload_certificate(command: UploadCertificate, work: Work) -> None:
     """Record what was brought."""
-    domain = await _theirs(command.domain_id, work)
+    domain = await _theirs_and_active(command.deployment_id, command.domain_id, work)
     certificate = await _certificate(command.domain_id, work)
     work.record(certificate, _stored(certificate, domain, command.facts, uploaded_by=work.actor.id))
 
 
+async def check_withdrawal(command: CheckWithdrawal, work: Work) -> str:
+    """Return the domain's name, if it has a certificate that was uploaded."""
+    domain = await _theirs(command.deployment_id, command.domain_id, work)
+    certificate = await _certificate(command.domain_id, work)
+    withdraw(certificate.state, by=work.actor.id)
+    return domain.name
+
+
 async def withdraw_certificate(command: WithdrawCertificate, work: Work) -> None:
     """Record that it is not to be served any more."""
-    await _theirs(command.domain_id, work)
+    await _theirs(command.deployment_id, command.domain_id, work)
     certificate = await _certificate(command.domain_id, work)
     work.record(certificate, withdraw(certificate.state, by=work.actor.id))
 
@@ -113,7 +146,9 @@ async def note_lost_domain(command: NoteLostDomain, work: Work) -> None:
 
 HANDLERS: Handlers = {
     NoteCertificate: note_certificate,
+    CheckUpload: check_upload,
     UploadCertificate: upload_certificate,
+    CheckWithdrawal: check_withdrawal,
     WithdrawCertificate: withdraw_certificate,
     NoteFailedOrder: note_failed_order,
     NoteLostDomain: note_lost_domain,
@@ -148,9 +183,19 @@ async def _domain(domain_id: str, work: Work) -> CustomDomain:
     return domain
 
 
-async def _theirs(domain_id: str, work: Work) -> CustomDomain:
+async def _theirs(deployment_id: str, domain_id: str, work: Work) -> CustomDomain:
     """Return the domain. Whose it is, its deployment says: after a transfer that is known first."""
-    domain = await _domain(domain_id, work)
-    deployment = (await work.load(DEPLOYMENT, domain.deployment_id)).present
+    deployment = (await work.load(DEPLOYMENT, deployment_id)).present
     work.must_hold("deployments:write", team_id=deployment.team_id)
+    domain = await _domain(domain_id, work)
+    if domain.deployment_id != deployment_id:
+        raise NotFound
+    return domain
+
+
+async def _theirs_and_active(deployment_id: str, domain_id: str, work: Work) -> CustomDomain:
+    """Return the domain. While it is not active, its name may be another one's."""
+    domain = await _theirs(deployment_id, domain_id, work)
+    if domain.status is not DomainStatus.ACTIVE:
+        raise DomainNotActive
     return domain

@@ -8,6 +8,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.answers import Answer, answer, respond
+from api.deployments.certificates import CertificateOut, shown_certificate
 from api.deployments.finding import their_deployment
 from api.deployments.shapes import DeploymentId
 from api.guard import GuardedRoute
@@ -19,6 +20,7 @@ from commands.custom_domains import AddDomain, ChangedDomain, RemoveDomain, Requ
 from domain.custom_domains.values import DomainStatus, RecordProblem, Wanted, words_of
 from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
+from projections.certificates import CertificateRow, certificates_of
 from projections.custom_domains import (
     DOMAIN_LISTING,
     CustomDomainRow,
@@ -30,7 +32,7 @@ from projections.custom_domains import (
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/deployments", tags=["Domains"])
 
 DomainId = Annotated[str, identifier("dom")]
-Reading = Annotated[Read, reading("deployments", "custom_domains")]
+Reading = Annotated[Read, reading("deployments", "custom_domains", "certificates")]
 DISPLACED = "Another deployment has this name now: its records are in DNS."
 ACCEPTED = 202
 
@@ -79,6 +81,7 @@ class DomainOut(Output):
     """When its records are looked at next; null: not before somebody asks."""
     routed_until: datetime | None
     """Of an active domain whose records are gone: when it fails unless they come back."""
+    certificate: CertificateOut
     failure: str | None
     """What the last check found wrong."""
     problems: list[ProblemOut]
@@ -136,9 +139,10 @@ async def list_all(
     name = f"domains of {deployment.id}"
     window = window_of(query, DOMAIN_LISTING, name, read.services)
     page = await list_domains(read.views, window, deployment_id=deployment.id)
+    held = await certificates_of(read.views, [row.id for row in page.rows])
     return respond(
         Domains(
-            domains=[_shown(row, deployment.app_name, read) for row in page.rows],
+            domains=[_shown(row, held.get(row.id), deployment.app_name, read) for row in page.rows],
             pagination=pagination_of(page, window, query, name, read.services),
         )
     )
@@ -157,7 +161,9 @@ async def get(deployment_id: DeploymentId, domain_id: DomainId, read: Reading) -
         row = await domain_by_id(read.views, domain_id, deployment_id=deployment.id)
     if row is None:
         raise NotFound
-    return respond(_shown(row, deployment.app_name, read), headers={"ETag": etag(row.version)})
+    held = (await certificates_of(read.views, [row.id])).get(row.id)
+    shown = _shown(row, held, deployment.app_name, read)
+    return respond(shown, headers={"ETag": etag(row.version)})
 
 
 @router.post(
@@ -219,13 +225,16 @@ def _added(done: ChangedDomain, write: Write) -> DomainOut:
         last_checked_at=None,
         next_check_at=domain.next_check_at,
         routed_until=None,
+        certificate=shown_certificate(None, is_wanted=False, now=domain.added_at),
         failure=None,
         problems=[],
         dns_records=_records(domain.wanted(done.app_name, write.options.domain_target)),
     )
 
 
-def _shown(row: CustomDomainRow, app_name: str, read: Read) -> DomainOut:
+def _shown(
+    row: CustomDomainRow, held: CertificateRow | None, app_name: str, read: Read
+) -> DomainOut:
     target = read.options.domain_target
     wanted = Wanted(
         name=row.name,
@@ -244,6 +253,11 @@ def _shown(row: CustomDomainRow, app_name: str, read: Read) -> DomainOut:
         last_checked_at=row.checked_at,
         next_check_at=row.next_check_at,
         routed_until=row.routed_until,
+        certificate=shown_certificate(
+            held,
+            is_wanted=read.options.tls and row.status is DomainStatus.ACTIVE,
+            now=read.services.clock(),
+        ),
         failure=failure or None,
         problems=[_problem(problem) for problem in row.problems],
         dns_records=_records(wanted),

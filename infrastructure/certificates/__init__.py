@@ -38,6 +38,16 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     not_after: datetime
 
 
+class Inspector(Protocol):
+    """Looks at a certificate that somebody brings for a host."""
+
+    def __call__(
+        self, chain_pem: str, key_pem: str, *, host: str, now: datetime
+    ) -> tuple[str, str, Certificate]:
+        """Return chain and key as they are to be stored, and the facts; raises `Unusable`."""
+        ...
+
+
 class StoredCertificate(msgspec.Struct, frozen=True, kw_only=True):
     """A certificate with its private key, as a gateway needs it."""
 

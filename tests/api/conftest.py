@@ -30,6 +30,7 @@ from commands.work import Actor
 from domain.deployments.values import ReplicaPhase, ReplicaReport
 from domain.teams.events import MemberAdded
 from domain.teams.values import Role
+from infrastructure.certificates.inspecting import inspected
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import ECHO
 from infrastructure.counters import Counters
@@ -336,6 +337,8 @@ async def services_of(
         followers=Followers(LogQueries(clickhouse)),
         registries=NoRegistries(),
         sources=FolderSources(Path(uploads.name)),
+        certificates=installation.certificates,
+        inspect_certificate=inspected,
         tokens=JwtTokens(
             signing_key_pem=SIGNING_KEY, issuer="http://api.test", lifetime_seconds=600
         ),
