@@ -31,6 +31,7 @@ def launch_options(settings: Settings) -> LaunchOptions:
             https_port=_https_port(settings),
             hsts_seconds=tls.hsts_seconds,
             apps_domain=gateway.apps_domain,
+            dashboard_origins=_dashboard_origins(settings),
             problem_type_base=f"{settings.api.public_url}/problems/",
             client_addresses=gateway.client_addresses,
         ),
@@ -41,6 +42,14 @@ def _https_port(settings: Settings) -> int:
     """Return the port of HTTPS as callers see it: of the gateway's URL, if that says so."""
     url = urlsplit(settings.gateway.public_url)
     return (url.port or HTTPS_PORT) if url.scheme == "https" else settings.tls.port or HTTPS_PORT
+
+
+def _dashboard_origins(settings: Settings) -> tuple[str, ...]:
+    """Return where the dashboard is: of this machine's two names browsers make two origins."""
+    url = urlsplit(settings.api.public_url)
+    origin = f"{url.scheme}://{url.netloc}"
+    numeric = origin.replace("://localhost", "://127.0.0.1", 1)
+    return (origin, numeric) if url.hostname == "localhost" else (origin,)
 
 
 def become_haproxy(settings: Settings) -> None:

@@ -31,6 +31,9 @@ _APP_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _OWN_SECTIONS = {"gateway", "limit_by_key", "limit_by_address", "refused"}
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _HTTPS_PORT = 443
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,253}")
+_NO_ORIGIN = "nowhere"
+"""What no browser calls an origin."""
 _HOST = re.compile(r"[a-z0-9.-]{1,253}|\[[0-9a-f:.]+\]")
 
 
@@ -100,6 +103,8 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     apps_domain: str = "apps.localhost"
     own_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     """The gateway's own names, on which `/<app>/...` selects the app."""
+    dashboard_origins: tuple[str, ...] = ()
+    """Where the dashboard is served: its pages may call apps from the browser."""
     public_scheme: Literal["http", "https"] = "http"
     problem_type_base: str = "/problems/"
     """Prefix of a problem's `type`; the error code follows."""
@@ -309,6 +314,7 @@ def render_config(options: GatewayOptions) -> str:
         + bind_lines(tuple(_bind(bind) for bind in options.tls_binds)),
         "apps_domain": _host(options.apps_domain),
         "own_hosts": " ".join(_host(host) for host in options.own_hosts),
+        "dashboard_origins": " ".join(map(_origin, options.dashboard_origins)) or _NO_ORIGIN,
         "key_prefix": KEY_PREFIX,
         "limit_expire_seconds": str(2 * options.window_seconds),
         "server_options": server_options(options),
@@ -418,6 +424,12 @@ def _name(text: str) -> str:
 def _host(text: str) -> str:
     if not _HOST.fullmatch(text):
         raise ValueError(f"not a host name in lower case: {text!r}")
+    return text
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(f"not an origin of web pages: {text!r}")
     return text
 
 

@@ -6,6 +6,7 @@ import { OPEN_ROUTES, ROUTES, STRANGERS_ROUTES } from "./pages/routes";
 import { SignInPage } from "./pages/sign-in/SignInPage";
 import { match, usePath } from "./routing/router";
 import { useSession } from "./session/session";
+import { StepUp } from "./session/stepUp";
 import { TeamsProvider } from "./session/teams";
 
 /** The page of the path: some are for everybody, the others for who is signed in. */
@@ -13,6 +14,7 @@ export function App() {
   return (
     <>
       <CurrentPage />
+      <StepUp />
       <Toasts />
     </>
   );

@@ -7,6 +7,7 @@
  */
 import createClient from "openapi-fetch";
 import { accessToken, renew } from "../session/session";
+import { stepUp } from "../session/stepUp";
 import { Failure, failureOf } from "./failure";
 import type { components, paths } from "./schema";
 
@@ -44,6 +45,9 @@ export async function send(request: Request): Promise<Response> {
       position = Math.max(position, Number(answer.headers.get(POSITION)));
       if (answer.status === 401 && token !== undefined && !signingIn && !last) {
         if (!(await renew())) return answer;
+      } else if (answer.status === 403 && !last && (await asksForMore(answer))) {
+        if (!(await stepUp())) return answer;
+        request.headers.set("Idempotency-Key", randomName());
       } else if (last || !mayHelp(answer, reading)) return answer;
       else await pause(Number(answer.headers.get("Retry-After")) || attempt, request.signal);
     } catch (error) {
@@ -62,6 +66,14 @@ export function randomName(): string {
 function mayHelp(answer: Response, reading: boolean): boolean {
   if (answer.status !== 503 && !(answer.status === 429 && reading)) return false;
   return (Number(answer.headers.get("Retry-After")) || 1) <= WAIT_SECONDS_MAX;
+}
+
+async function asksForMore(answer: Response): Promise<boolean> {
+  const problem = (await answer
+    .clone()
+    .json()
+    .catch(() => ({}))) as { error?: { code: string } };
+  return problem.error?.code === "step_up_required";
 }
 
 function pause(seconds: number, signal: AbortSignal): Promise<void> {

@@ -39,7 +39,8 @@ export function Chart({
   const start = Date.parse(from);
   const end = Math.max(Date.parse(to), start + 1);
   const top = niceTop(series.flatMap((one) => one.points.map((point) => point.value ?? 0)));
-  const x = (time: number) => LEFT + ((time - start) / (end - start)) * (width - LEFT - RIGHT);
+  const x = (time: number) =>
+    LEFT + (Math.max(0, time - start) / (end - start)) * (width - LEFT - RIGHT);
   const y = (value: number) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
   const times = series[0]?.points.map((point) => Date.parse(point.timestamp)) ?? [];
 
@@ -166,10 +167,11 @@ function runs(points: readonly Point[]): Point[][] {
 
 function niceTop(values: readonly number[]): number {
   const largest = values.reduce((most, value) => Math.max(most, value), 0);
-  if (largest <= 0) return 1;
-  const size = 10 ** Math.floor(Math.log10(largest));
-  const step = [1, 2, 4, 5, 10].find((one) => one * size >= largest) ?? 10;
-  return step * size;
+  const whole = values.every(Number.isInteger);
+  if (largest <= (whole ? LINES : 0)) return LINES;
+  const size = 10 ** Math.floor(Math.log10(largest / LINES));
+  const step = [1, 2, 5, 10].find((one) => one * size * LINES >= largest) ?? 10;
+  return step * size * LINES;
 }
 
 function steps(top: number): number[] {
@@ -200,8 +202,8 @@ function valueText(value: number | null | undefined, format: (value: number) => 
 
 function clock(time: number, span: number): string {
   const options: Intl.DateTimeFormatOptions =
-    span > 2 * 86_400_000
-      ? { day: "numeric", month: "short" }
+    span > 12 * 3_600_000
+      ? { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }
       : { hour: "2-digit", minute: "2-digit" };
   return new Intl.DateTimeFormat(undefined, options).format(new Date(time));
 }

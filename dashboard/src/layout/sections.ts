@@ -19,4 +19,12 @@ export const SECTIONS: readonly Section[] = [
     name: "API keys",
     icon: "M8 15a4 4 0 1 1 3.5-6H21v4h-2v3h-4v-3h-3.5A4 4 0 0 1 8 15zM8 11h.01",
   },
+  { path: "/analytics", name: "Analytics", icon: "M4 20V4M4 20h16M8 16l4-5 3 3 5-7" },
+  { path: "/usage", name: "Usage and cost", icon: "M6 3h12v18l-3-2-3 2-3-2-3 2zM9 8h6M9 12h6" },
+  { path: "/audit", name: "Audit", icon: "M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM9 12l2 2 4-4" },
+  {
+    path: "/teams",
+    name: "Teams",
+    icon: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20c0-3.5 3-6 6.5-6s6.5 2.5 6.5 6M16 4.5a3.5 3.5 0 0 1 0 6.5M18 14.5c2.2.8 3.5 3 3.5 5.5",
+  },
 ];

@@ -1,4 +1,9 @@
 import { Redirect, type Route } from "../routing/router";
+import { AccountPage } from "./account/AccountPage";
+import { AnalyticsPage } from "./analytics/AnalyticsPage";
+import { UsagePage } from "./analytics/UsagePage";
+import { AuditPage } from "./audit/AuditPage";
+import { HistoryPage } from "./audit/HistoryPage";
 import { DeploymentPage } from "./deployments/DeploymentPage";
 import { DeploymentsPage } from "./deployments/DeploymentsPage";
 import { NewDeploymentPage } from "./deployments/NewDeploymentPage";
@@ -10,6 +15,8 @@ import { ForgotPasswordPage, ResetPasswordPage } from "./sign-in/PasswordPages";
 import { SetupPage } from "./sign-in/SetupPage";
 import { SignUpPage } from "./sign-in/SignUpPage";
 import { VerifyEmailPage } from "./sign-in/VerifyEmailPage";
+import { TeamPage } from "./teams/TeamPage";
+import { TeamsPage } from "./teams/TeamsPage";
 
 /** Pages for everybody. `api/dashboard.py` has the first part of every path, too. */
 export const OPEN_ROUTES: readonly Route[] = [
@@ -37,6 +44,17 @@ export const ROUTES: readonly Route[] = [
   },
   { path: "/keys", page: () => <KeysPage /> },
   { path: "/keys/:id", page: ({ id = "" }) => <KeyPage id={id} key={id} /> },
+  { path: "/analytics", page: () => <AnalyticsPage /> },
+  { path: "/usage", page: () => <UsagePage /> },
+  { path: "/audit", page: () => <AuditPage /> },
+  {
+    path: "/history/:resource",
+    page: ({ resource = "" }) => <HistoryPage resource={resource} key={resource} />,
+  },
+  { path: "/teams", page: () => <TeamsPage /> },
+  { path: "/teams/:id", page: ({ id = "" }) => <TeamPage id={id} key={id} /> },
+  { path: "/profile", page: () => <AccountPage /> },
+  { path: "/profile/:tab", page: ({ tab }) => <AccountPage tab={tab} /> },
   { path: "/sign-in", page: () => <Redirect to="/" /> },
   { path: "/sign-up", page: () => <Redirect to="/" /> },
 ];

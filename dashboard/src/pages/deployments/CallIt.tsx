@@ -96,11 +96,19 @@ export function CallIt({
               <span className="soft small">after {milliseconds(answered.took)}</span>
             </div>
             <pre className="answer" tabIndex={0} aria-label="The answer">
-              {answered.body.slice(0, SHOWN_MAX)}
+              {readable(answered.body).slice(0, SHOWN_MAX)}
             </pre>
           </>
         )}
       </div>
     </div>
   );
+}
+
+function readable(body: string): string {
+  try {
+    return JSON.stringify(JSON.parse(body), null, 2);
+  } catch {
+    return body;
+  }
 }

@@ -4,6 +4,7 @@ import { Badge, Tag } from "../../components/Badge";
 import { Moment } from "../../components/Moment";
 import { plural } from "../../components/numbers";
 import { Show } from "../../components/Show";
+import { Stat } from "../../components/Stat";
 import { Table, type Column } from "../../components/Table";
 import { CallIt } from "./CallIt";
 import { PASSING, shortImage, type Deployment } from "./deployment";
@@ -93,13 +94,4 @@ function HealthCheck({ check }: { check: Deployment["healthCheck"] }) {
   if (!check) return "an open port";
   const what = check.path ?? check.command?.join(" ") ?? check.type;
   return `${what}, every ${plural(check.periodSeconds, "second")}`;
-}
-
-function Stat({ name, value }: { name: string; value: React.ReactNode }) {
-  return (
-    <div className="stat">
-      <span className="name">{name}</span>
-      <span className="value">{value}</span>
-    </div>
-  );
 }

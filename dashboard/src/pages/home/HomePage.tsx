@@ -7,6 +7,7 @@ import { Moment } from "../../components/Moment";
 import { count, milliseconds, percent } from "../../components/numbers";
 import { startOf } from "../../components/ranges";
 import { Show } from "../../components/Show";
+import { Stat } from "../../components/Stat";
 import { Table } from "../../components/Table";
 import { Page } from "../../layout/Page";
 import { Link } from "../../routing/router";
@@ -43,7 +44,11 @@ export function HomePage() {
     <Page
       title="Home"
       lead={team.personal ? undefined : team.name}
-      actions={mayWrite(team) && <LinkButton to="/deployments/new">New deployment</LinkButton>}
+      actions={mayWrite(team) &&
+        home.data &&
+        home.data.list.deployments.length > 0 && (
+          <LinkButton to="/deployments/new">New deployment</LinkButton>
+        )}
     >
       <Show of={home}>
         {({ list, keys, totals }) => (
@@ -102,14 +107,5 @@ export function HomePage() {
         )}
       </Show>
     </Page>
-  );
-}
-
-function Stat({ name, value }: { name: string; value: string }) {
-  return (
-    <div className="stat">
-      <span className="name">{name}</span>
-      <span className="value">{value}</span>
-    </div>
   );
 }

@@ -1,0 +1,172 @@
+import { api, ok, type Schema } from "../../api/client";
+import { useLoad } from "../../api/useLoad";
+import { Button } from "../../components/Button";
+import { textOf } from "../../components/Field";
+import { Moment } from "../../components/Moment";
+import { Empty, Notice } from "../../components/Notice";
+import { Show } from "../../components/Show";
+import { Pager, Table, type Column } from "../../components/Table";
+import { Page } from "../../layout/Page";
+import { Link, setQuery, useQuery } from "../../routing/router";
+import { useTeams } from "../../session/teams";
+
+export type Entry = Schema["Entry"];
+
+export const COLUMNS: ReadonlyArray<Column<Entry>> = [
+  { name: "What", cell: (entry) => <What entry={entry} /> },
+  {
+    name: "Of what",
+    cell: (entry) => (
+      <Link to={`/history/${entry.streamId}`} className="mono">
+        {entry.streamId}
+      </Link>
+    ),
+  },
+  {
+    name: "Who",
+    cell: (entry) => (
+      <span className="stack none">
+        <span className="mono wrap">{entry.actor}</span>
+        {entry.address && <span className="soft small">{entry.address}</span>}
+      </span>
+    ),
+  },
+  { name: "When", cell: (entry) => <Moment at={entry.recordedAt} /> },
+];
+
+/** Everything that happened to the team's things. */
+export function AuditPage() {
+  const { team } = useTeams();
+  const query = useQuery();
+  const page = Number(query.get("page")) || 1;
+  const sought = {
+    actor: query.get("actor") ?? "",
+    type: query.get("type") ?? "",
+    streamId: query.get("streamId") ?? "",
+  };
+  const list = useLoad(`audit ${team.id} ${page} ${JSON.stringify(sought)}`, (signal) =>
+    ok(
+      api.GET("/v1/audit", {
+        params: {
+          query: {
+            page,
+            limit: 50,
+            teamId: team.id,
+            actor: sought.actor || undefined,
+            type: sought.type || undefined,
+            streamId: sought.streamId || undefined,
+          },
+        },
+        signal,
+      }),
+    ),
+  );
+  const filtered = Object.values(sought).some(Boolean);
+  return (
+    <Page
+      title="Audit"
+      lead="Who did what, when and from where. Nothing here can be changed, by anybody."
+    >
+      <div className="card flush">
+        <form
+          className="filters"
+          key={JSON.stringify(sought)}
+          onSubmit={(event) => {
+            event.preventDefault();
+            const form = new FormData(event.currentTarget);
+            setQuery({
+              actor: textOf(form, "actor").trim(),
+              type: textOf(form, "type").trim(),
+              streamId: textOf(form, "streamId").trim(),
+              page: "",
+            });
+          }}
+        >
+          <input
+            name="actor"
+            aria-label="Who (an id)"
+            placeholder="Who: usr-…"
+            defaultValue={sought.actor}
+          />
+          <input
+            name="type"
+            aria-label="What (a type of event)"
+            placeholder="What: deployments.…"
+            defaultValue={sought.type}
+          />
+          <input
+            name="streamId"
+            aria-label="Of what (an id)"
+            placeholder="Of what: dpl-…"
+            defaultValue={sought.streamId}
+          />
+          <Button type="submit" look="secondary" small>
+            Filter
+          </Button>
+          {filtered && (
+            <Button
+              look="quiet"
+              small
+              onClick={() => setQuery({ actor: "", type: "", streamId: "", page: "" })}
+            >
+              Show all
+            </Button>
+          )}
+        </form>
+        {list.failure?.status === 403 ? (
+          <div className="padded">
+            <Notice>Viewers of a team do not see its audit list.</Notice>
+          </div>
+        ) : (
+          <Show of={list}>
+            {({ events, pagination }) =>
+              events.length > 0 ? (
+                <>
+                  <Table
+                    caption="Events"
+                    columns={COLUMNS}
+                    rows={events}
+                    keyOf={(entry) => entry.eventId}
+                  />
+                  <Pager
+                    pagination={pagination}
+                    go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
+                  />
+                </>
+              ) : (
+                <Empty title="Nothing of that kind happened">
+                  <p>Types are written whole: deployments.DeploymentRequested.</p>
+                </Empty>
+              )
+            }
+          </Show>
+        )}
+      </div>
+    </Page>
+  );
+}
+
+/** An event: its name, and on demand all it says. */
+export function What({ entry }: { entry: Entry }) {
+  return (
+    <details className="event">
+      <summary>{wordsOf(entry.type)}</summary>
+      <pre>{JSON.stringify(entry.content, null, 2)}</pre>
+      <dl className="facts small">
+        <dt>Type</dt>
+        <dd className="mono">{entry.type}</dd>
+        <dt>Position</dt>
+        <dd className="mono">{entry.position}</dd>
+        <dt>Request</dt>
+        <dd className="mono">{entry.correlationId ?? "none"}</dd>
+      </dl>
+    </details>
+  );
+}
+
+/** Returns the name of an event as words: “Deployment requested”. */
+function wordsOf(type: string): string {
+  const name = type.split(".").pop() ?? type;
+  const words = name.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

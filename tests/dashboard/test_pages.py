@@ -1,0 +1,267 @@
+"""Every page with things on it: what it shows, what can be done on it, who can use it."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import httpx
+import pyotp
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.dashboard.conftest import Visit
+from tests.platform import PASSWORD, Person, Platform
+
+Join = Callable[[], Person]
+
+
+class Deployed:
+    """Somebody with a deployment that was called with a key."""
+
+    def __init__(self, person: Person, platform: Platform) -> None:
+        self.person = person
+        self.app = f"shop-{person.name}"
+        self.id = person.deploy(self.app)["id"]
+        self.key = person.create_key(name="till")
+        headers = {"Host": f"{self.app}.apps.localhost", "X-API-Key": self.key["apiKey"]}
+        with httpx.Client(base_url=platform.gateway_url, headers=headers, timeout=20) as client:
+            platform.wait_until(lambda: client.get("/").is_success, 30, "the app does not answer")
+            for path in ("/orders", "/orders", "/status/418", "/status/500"):
+                client.get(path)
+
+        def counted() -> bool:
+            return bool(person.get("/analytics/overview")["totals"]["errors"])
+
+        platform.wait_until(counted, 60, "the calls were not counted")
+
+
+@pytest.fixture(scope="package")
+def deployed(platform: Platform) -> Iterator[Deployed]:
+    person = Person(platform, "keeper")
+    yield Deployed(person, platform)
+    person.close()
+
+
+def row_of(page: Page, text: str) -> str:
+    return page.get_by_role("row").filter(has_text=text).inner_text()
+
+
+def test_deployments_are_listed_and_filtered(visit: Visit, deployed: Deployed) -> None:
+    page = visit.page
+    visit.sign_in(deployed.person, at="/deployments")
+    expect(page.get_by_role("row").filter(has_text=deployed.app)).to_contain_text("running")
+    visit.look("deployments")
+    visit.must_be_accessible()
+    page.get_by_label("Status").select_option("failed")
+    expect(page.get_by_role("heading", name="Nothing is failed")).to_be_visible()
+    page.get_by_label("Status").select_option("")
+    page.get_by_role("link", name=deployed.app).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(deployed.app)
+
+
+def test_a_deployment_is_shown_from_every_side(visit: Visit, deployed: Deployed) -> None:
+    page = visit.page
+    visit.sign_in(deployed.person, at=f"/deployments/{deployed.id}")
+    expect(page.get_by_text("1 of 1")).to_be_visible()
+    visit.look("deployment-overview")
+    visit.must_be_accessible()
+    for tab, shown in (
+        ("Logs", "/status/418"),
+        ("Metrics", "Time to answer"),
+        ("Revisions", "created"),
+        ("Environment", "No variables"),
+        ("Settings", "Delete this deployment"),
+    ):
+        page.get_by_role("navigation", name="Views of").get_by_role("link", name=tab).click()
+        expect(page.locator("main").get_by_text(shown).first).to_be_visible()
+        visit.look(f"deployment-{tab.lower()}")
+        visit.must_be_accessible()
+
+
+def test_logs_are_searched_and_paused(visit: Visit, deployed: Deployed) -> None:
+    page = visit.page
+    visit.sign_in(deployed.person, at=f"/deployments/{deployed.id}/logs")
+    log = page.get_by_role("log", name="Lines")
+    expect(log).to_contain_text("/orders")
+    page.get_by_label("Search in the logs").fill("418")
+    expect(log).not_to_contain_text("/orders")
+    expect(log).to_contain_text("418")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Paused", exact=True)).to_be_visible()
+
+
+def test_a_deployment_is_made_changed_rolled_back_and_deleted(visit: Visit, join: Join) -> None:
+    page, person = visit.page, join()
+    name = f"made-{person.name}"
+    visit.sign_in(person, at="/deployments/new")
+    visit.look("new-deployment")
+    visit.must_be_accessible()
+    page.get_by_label("Name").fill(name)
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Environment").fill("GREETING=hello\nTOKEN=a=b")
+    page.get_by_role("button", name="Deploy").click()
+    head = page.locator(".page-head")
+    expect(head).to_contain_text("running")
+    page.get_by_role("link", name="Environment").click()
+    expect(page.get_by_role("row")).to_have_count(3)
+    assert "sealed" in row_of(page, "TOKEN")
+    page.get_by_role("button", name="Set all variables").click()
+    page.get_by_label("Variables").fill("not a variable")
+    page.get_by_role("button", name="Save and restart").click()
+    expect(page.get_by_role("alert")).to_contain_text("is not NAME=value")
+    page.get_by_label("Variables").fill("GREETING=bye")
+    page.get_by_role("button", name="Save and restart").click()
+    page.get_by_role("link", name="Revisions").click()
+    expect(page.get_by_role("row").filter(has_text="updated")).to_contain_text("live")
+    page.get_by_role("button", name="Roll back to this").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    expect(page.get_by_role("row").filter(has_text="rolled back")).to_contain_text("live")
+    page.get_by_role("button", name="Scale").click()
+    page.get_by_role("dialog").get_by_label("Replicas").fill("100000")
+    visit.expected = {422}
+    page.get_by_role("dialog").get_by_role("button", name="Scale").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("button", name="Delete this deployment").click()
+    sure = page.get_by_role("dialog").get_by_role("button", name="Delete")
+    expect(sure).to_be_disabled()
+    page.get_by_label(f"Type {name} to confirm").fill(name)
+    visit.look("deployment-deleting")
+    sure.click()
+    expect(page.get_by_role("heading", name="Nothing runs here yet")).to_be_visible()
+
+
+def test_a_key_is_made_shown_once_rotated_and_revoked(visit: Visit, deployed: Deployed) -> None:
+    page = visit.page
+    visit.sign_in(deployed.person, at="/keys")
+    expect(page.get_by_role("row").filter(has_text="till")).to_contain_text("call:*")
+    visit.look("keys")
+    visit.must_be_accessible()
+    page.get_by_role("button", name="New key").click()
+    visit.must_be_accessible()
+    page.get_by_label("Name").fill("phone")
+    page.get_by_label("Which").select_option(label=deployed.app)
+    page.get_by_role("button", name="Make the key").click()
+    key = page.get_by_label("the key", exact=True)
+    expect(key).to_contain_text("tp_live_")
+    first = key.inner_text()
+    visit.look("key-made")
+    page.get_by_role("button", name="I have it").click()
+    assert first not in page.content()
+    page.get_by_role("link", name="phone").click()
+    expect(page.get_by_text(f"call:{deployed.id}")).to_be_visible()
+    visit.look("key")
+    visit.must_be_accessible()
+    page.get_by_role("button", name="Rotate").click()
+    page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+    expect(key).to_contain_text("tp_live_")
+    assert key.inner_text() != first
+    page.get_by_role("button", name="I have it").click()
+    page.get_by_role("button", name="Revoke").click()
+    page.get_by_label("Type phone to confirm").fill("phone")
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("link", name="till")).to_be_visible()
+    expect(page.get_by_role("link", name="phone")).not_to_be_visible()
+
+
+def test_analytics_usage_and_audit_tell_what_happened(visit: Visit, deployed: Deployed) -> None:
+    page = visit.page
+    visit.sign_in(deployed.person, at="/analytics")
+    assert re.search(r"GET /orders\s+2", row_of(page, "/orders"))
+    expect(page.get_by_role("region", name="Answers")).to_contain_text("418")
+    page.get_by_label("Deployment").select_option(label=deployed.app)
+    expect(page.get_by_role("img", name="Time to answer")).to_be_visible()
+    visit.look("analytics")
+    visit.must_be_accessible()
+    page.get_by_role("link", name="Usage and cost").click()
+    expect(page.get_by_role("row").filter(has_text=deployed.app)).to_be_visible()
+    visit.look("usage")
+    visit.must_be_accessible()
+    page.get_by_role("link", name="Audit").click()
+    expect(page.get_by_text("Deployment requested").first).to_be_visible()
+    page.get_by_label("What (a type of event)").fill("api_keys.ApiKeyCreated")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_text("Deployment requested")).not_to_be_visible()
+    visit.look("audit")
+    visit.must_be_accessible()
+    page.get_by_role("link", name=deployed.key["id"]).first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(deployed.key["id"])
+    visit.must_be_accessible()
+
+
+def test_a_team_is_founded_and_somebody_invited(visit: Visit, join: Join) -> None:
+    page = visit.page
+    visit.sign_in(join(), at="/teams")
+    page.get_by_role("button", name="New team").click()
+    page.get_by_label("Name").fill("Acme")
+    page.get_by_role("button", name="Found it").click()
+    expect(page.get_by_role("heading", name="Acme")).to_be_visible()
+    page.get_by_label("E-mail").fill("carl@example.com")
+    page.get_by_role("button", name="Send the invitation").click()
+    expect(page.get_by_role("row").filter(has_text="carl@example.com")).to_be_visible()
+    visit.look("team")
+    visit.must_be_accessible()
+    page.get_by_role("button", name="Take back").click()
+    expect(page.get_by_role("row").filter(has_text="carl@example.com")).not_to_be_visible()
+    page.get_by_label("Team", exact=True).select_option(label="Personal")
+    page.get_by_role("button", name="Delete this team").click()
+    page.get_by_label("Type Acme to confirm").fill("Acme")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="Teams")).to_be_visible()
+    visit.look("teams")
+
+
+def test_a_second_factor_is_turned_on_and_asked_for(visit: Visit, join: Join) -> None:
+    page, person = visit.page, join()
+    visit.sign_in(person, at="/profile")
+    visit.look("profile")
+    visit.must_be_accessible()
+    page.get_by_role("link", name="Security").click()
+    page.get_by_role("button", name="Turn on").click()
+    page.get_by_role("dialog").get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("img", name="QR code with the secret")).to_be_visible()
+    visit.look("second-factor")
+    visit.must_be_accessible()
+    codes = pyotp.TOTP(page.get_by_label("the secret", exact=True).inner_text())
+    page.get_by_label("Code that the app shows").fill(codes.now())
+    page.get_by_role("dialog").get_by_role("button", name="Turn on").click()
+    recovery = page.get_by_label("the recovery codes", exact=True).inner_text().split()
+    page.get_by_role("button", name="I have them").click()
+    page.get_by_role("link", name="Sessions").click()
+    expect(page.get_by_text("this one")).to_be_visible()
+    visit.look("sessions")
+    page.get_by_role("link", name="Your data").click()
+    visit.must_be_accessible()
+    page.get_by_role("button", name="Sign out").click()
+    visit.expected = {401}
+    page.get_by_label("E-mail").fill(person.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Code").fill(recovery[0])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+@pytest.mark.parametrize("markup", ["<img src=x onerror='window.__pwned=1'>"])
+def test_markup_in_what_people_and_programs_say_is_shown_as_text(
+    visit: Visit, deployed: Deployed, platform: Platform, markup: str
+) -> None:
+    page, person = visit.page, deployed.person
+    person.create_key(name=markup, description=markup)
+    team = person.post("/teams", name=markup)
+    with httpx.Client(base_url=platform.gateway_url, timeout=20) as client:
+        headers = {"Host": f"{deployed.app}.apps.localhost", "X-API-Key": deployed.key["apiKey"]}
+        client.get("/", params={"said": markup}, headers=headers)
+        client.get("/<script>window.__pwned=1</script>", headers=headers)
+    visit.sign_in(person, at=f"/deployments/{deployed.id}/logs")
+    expect(page.get_by_role("log", name="Lines")).to_contain_text("script")
+    for path in ("/keys", "/teams", f"/teams/{team['id']}", "/analytics", "/audit", "/usage"):
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_text("Loading")).to_have_count(0)
+        assert page.locator("main img").count() == 0
+        assert page.evaluate("window.__pwned") is None
+    page.goto("/teams")
+    expect(page.get_by_role("link", name=markup)).to_be_visible()
+    person.delete(f"/teams/{team['id']}")
