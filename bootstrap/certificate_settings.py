@@ -15,7 +15,7 @@ def _directory(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Tls:
-    """TLS at the gateway, and certificates."""
+    """TLS at the gateway and at the API, and certificates."""
 
     port: int = setting(
         "TALLYPORT_GATEWAY_TLS_PORT",
@@ -30,6 +30,22 @@ class Tls:
         "",
         "A PEM file with a certificate chain and its private key, for the apps domain (`*.` and it)"
         " or any host of yours. Read again when it changes; the gateway's process reads it.",
+        otherwise=None,
+        shown_default="none",
+    )
+    api_port: int = setting(
+        "TALLYPORT_API_TLS_PORT",
+        kinds.number(0, 65535),
+        "0",
+        "Port on which the API speaks TLS, beside the plain one, which then only this machine"
+        " should reach; 0: on none.",
+    )
+    api_certificate: Path | None = setting(
+        "TALLYPORT_API_CERTIFICATE",
+        kinds.FOLDER,
+        "",
+        "A PEM file with the certificate chain and the private key for the API's host. Read again"
+        " when it changes.",
         otherwise=None,
         shown_default="none",
     )

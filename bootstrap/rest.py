@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import uvicorn
-from fastapi import FastAPI
 from prometheus_client import generate_latest
 
 from api.app import create_app
@@ -15,6 +13,7 @@ from api.key_uses import KeyUses
 from api.live.hub import Hub
 from api.live.lines import Followers
 from api.services import Options, Services
+from bootstrap.api_servers import listen
 from bootstrap.core import Core
 from bootstrap.domains import domain_target
 from bootstrap.settings import Settings
@@ -37,12 +36,6 @@ from projections.analytics.samples import SampleQueries
 from projections.catalogue import VIEWS
 from projections.reading import Reader
 
-STOP_SECONDS = 10
-FRAME_BYTES_MAX = 64 * 1024
-"""What a client may say on a WebSocket at once. It has nothing to say at all."""
-WEBSOCKETS = "websockets-sansio"
-"""The part of uvicorn that speaks WebSocket: the one that is not on its way out."""
-
 
 async def serve(core: Core, stop: asyncio.Event) -> None:
     """Answer requests until told to stop; those under way are finished first."""
@@ -60,17 +53,11 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
     app = create_app(services)
     uses: KeyUses = app.state.doorkeeper.key_uses
     denials: Denials = app.state.denials
-    server = uvicorn.Server(server_config(app, host=settings.api.host, port=settings.api.port))
     reading = asyncio.create_task(reader.run(stop))
     telling = asyncio.create_task(hub.run(stop))
     noting = asyncio.gather(uses.run(), denials.run())
-    serving = asyncio.create_task(_serve_without_signals(server))
     try:
-        await asyncio.wait(
-            {serving, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
-        )
-        server.should_exit = True
-        await serving
+        await listen(app, settings, stop)
     finally:
         await end(reading, telling, noting)
         await uses.note()
@@ -78,25 +65,6 @@ async def serve(core: Core, stop: asyncio.Event) -> None:
         await counters.close()
         await registries.close()
         await clickhouse.close()
-
-
-def server_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
-    """Return how requests and sockets are taken: nobody's can be large, or inflate to be."""
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        ws=WEBSOCKETS,
-        ws_max_size=FRAME_BYTES_MAX,
-        ws_per_message_deflate=False,
-        proxy_headers=False,
-        lifespan="off",
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
 
 
 def _services(
@@ -195,8 +163,3 @@ def _platform_hosts(settings: Settings) -> tuple[str, ...]:
     urls = (settings.api.public_url, settings.gateway.public_url)
     hosts = {urlsplit(url).hostname or "" for url in urls}
     return tuple(sorted({settings.gateway.apps_domain, *hosts} - {""}))
-
-
-async def _serve_without_signals(server: uvicorn.Server) -> None:
-    """Serve without uvicorn's own signal handlers: the process has its own."""
-    await server._serve()  # noqa: SLF001 - `serve` only adds the handlers

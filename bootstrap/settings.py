@@ -113,6 +113,8 @@ def _read(section: type[T], environ: Mapping[str, str], problems: list[str]) -> 
 def _contradictions(settings: Settings) -> Iterator[str]:
     if settings.parts.database_owner_url and not settings.parts.database_url:
         yield "  TALLYPORT_DATABASE_OWNER_URL: is set, but TALLYPORT_DATABASE_URL is not"
+    if settings.tls.api_port and settings.tls.api_certificate is None:
+        yield "  TALLYPORT_API_TLS_PORT: is set, but TALLYPORT_API_CERTIFICATE is not"
     if settings.sessions.refresh_idle_days > settings.sessions.refresh_days_max:
         yield "  TALLYPORT_REFRESH_IDLE_DAYS: is more than TALLYPORT_REFRESH_DAYS_MAX"
 

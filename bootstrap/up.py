@@ -53,13 +53,9 @@ async def say_how_to_look_after_it(settings: Settings) -> None:
     """Print the link for the first admin, as long as there is none."""
     link = await first_admin_link(settings)
     if link is not None:
-        token = link.partition("#")[2]
         typer.echo(f"""
 Nobody looks after this platform yet. Who follows this link first does, within 24 hours:
   {link}
-or, signed in:
-  curl -s {settings.api.public_url}/v1/setup -H 'Authorization: Bearer <access token>' \\
-    -H 'Content-Type: application/json' -d '{{"token": "{token}"}}'
 Another link: `tallyport admin create`.""")
 
 
@@ -70,15 +66,12 @@ def where_to_go(settings: Settings) -> str:
     return f"""
 Tallyport runs. Everything it keeps is in {settings.home}.
 
+  Begin here       {api}
+
   The API          {api}/v1
   Try it out       {api}/docs
   Its health       {api}/health/ready
   Its mails        {mails}
   Deployed APIs    {settings.gateway.url_of("<app name>")}
-
-Register:
-  curl -s {api}/v1/auth/register -H 'Content-Type: application/json' \\
-    -d '{{"username": "you", "email": "you@example.com", "password": "a long password",
-         "confirmPassword": "a long password"}}'
 
 `bin/demo` shows the whole way in another home. Ctrl-C stops everything."""

@@ -14,7 +14,7 @@ SECURE_HOSTS, CHALLENGES = "secure_hosts.map", "challenges.map"
 EMPTY_FILES = dict.fromkeys((CERTIFICATES, SECURE_HOSTS, CHALLENGES), "")
 CHALLENGE_PATH = "/.well-known/acme-challenge/"
 
-_CIPHERS = (
+CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384"
     ":ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
@@ -22,7 +22,7 @@ _SUITES = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_S
 
 GLOBAL = f"""\
     ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
-    ssl-default-bind-ciphers {_CIPHERS}
+    ssl-default-bind-ciphers {CIPHERS}
     ssl-default-bind-ciphersuites {_SUITES}
     ssl-default-bind-curves X25519:prime256v1:secp384r1
 """

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from api.live import hub as hub_module
 from api.live.queues import TooSlow
-from bootstrap.rest import server_config
+from bootstrap.api_servers import server_config
 from domain.deployments.values import ReplicaPhase
 from projections.live import LiveEvent
 from tests.api.conftest import Api, Visitor

@@ -20,7 +20,12 @@ export type LiveState = "connecting" | "open" | "waiting";
 
 const WAIT_SECONDS_MAX = 30;
 
-const listeners = new Set<(event: LiveEvent) => void>();
+interface Listener {
+  concerned: (event: LiveEvent) => boolean;
+  changed: () => void;
+}
+
+const listeners = new Set<Listener>();
 const watchers = new Set<() => void>();
 let state: LiveState = "connecting";
 let socket: WebSocket | undefined;
@@ -43,15 +48,21 @@ export function useLiveSocket(): void {
   }, []);
 }
 
-/** Calls back with every event while the component is there. */
-export function useLive(listener: (event: LiveEvent) => void): void {
-  const latest = useRef(listener);
-  latest.current = listener;
+/**
+ * Calls `changed` when something happened that the component shows, and when the socket has opened:
+ * nobody knows what happened before.
+ */
+export function useLive(concerned: (event: LiveEvent) => boolean, changed: () => void): void {
+  const latest = useRef({ concerned, changed });
+  latest.current = { concerned, changed };
   useEffect(() => {
-    const call = (event: LiveEvent) => latest.current(event);
-    listeners.add(call);
+    const listener: Listener = {
+      concerned: (event) => latest.current.concerned(event),
+      changed: () => latest.current.changed(),
+    };
+    listeners.add(listener);
     return () => {
-      listeners.delete(call);
+      listeners.delete(listener);
     };
   }, []);
 }
@@ -86,11 +97,12 @@ async function connect(mine: number): Promise<void> {
   opened.addEventListener("open", () => {
     failures = 0;
     become("open");
+    listeners.forEach((listener) => listener.changed());
   });
   opened.addEventListener("message", (message: MessageEvent<string>) => {
     const event = JSON.parse(message.data) as LiveEvent;
     since = event.cursor;
-    listeners.forEach((listener) => listener(event));
+    listeners.forEach((listener) => listener.concerned(event) && listener.changed());
   });
   opened.addEventListener("close", () => {
     if (mine === round) retry(mine);

@@ -7,17 +7,21 @@ export function Form({
   action,
   children,
   buttons,
+  emptied = false,
 }: {
   action: Action<[FormData]>;
   children: ReactNode;
   buttons: ReactNode;
+  /** Whether it is ready for the next one once this one is done. */
+  emptied?: boolean;
 }) {
   return (
     <form
       className="stack"
       onSubmit={(event) => {
         event.preventDefault();
-        void action.run(new FormData(event.currentTarget));
+        const form = event.currentTarget;
+        void action.run(new FormData(form)).then((done) => done && emptied && form.reset());
       }}
     >
       {children}

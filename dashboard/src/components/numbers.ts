@@ -29,3 +29,9 @@ export function milliseconds(value: number): string {
 export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
+
+/** Returns an exact amount, written without zeros that say nothing. */
+export function money(amount: string): string {
+  const [whole = "0", rest = ""] = amount.split(".");
+  return `${Number(whole).toLocaleString("en")}.${rest.replace(/0+$/, "").padEnd(2, "0")}`;
+}

@@ -1,12 +1,13 @@
 import { useState, type ReactNode } from "react";
-import { api } from "../api/client";
+import { api, ok } from "../api/client";
 import { useLiveSocket, useLiveState } from "../api/live";
+import { useLoad } from "../api/useLoad";
 import { Button } from "../components/Button";
 import mark from "../mark.svg";
 import { Link, usePath } from "../routing/router";
 import { signedOut, type User } from "../session/session";
 import { useTeams } from "../session/teams";
-import { SECTIONS } from "./sections";
+import { ADMIN_SECTIONS, SECTIONS, type Section } from "./sections";
 import { chooseTheme, theme, type Theme } from "./theme";
 
 /** What stands around every page of who is signed in. */
@@ -15,6 +16,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
   const path = usePath();
   const [openAt, setOpenAt] = useState<string>();
   const open = openAt === path; // it closes by going somewhere
+  const profile = useLoad("who", (signal) => ok(api.GET("/v1/user/profile", { signal })));
   return (
     <div className="shell">
       <a className="button skip" href="#content">
@@ -37,7 +39,10 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
           <Brand />
         </div>
         <TeamChoice />
-        <Sections path={path} />
+        <Sections label="Sections" sections={SECTIONS} path={path} />
+        {profile.data?.platformAdmin && (
+          <Sections label="Administration" sections={ADMIN_SECTIONS} path={path} />
+        )}
         <div className="foot">
           <LiveNote />
           <ThemeChoice />
@@ -75,11 +80,19 @@ function TeamChoice() {
   );
 }
 
-function Sections({ path }: { path: string }) {
+function Sections({
+  label,
+  sections,
+  path,
+}: {
+  label: string;
+  sections: readonly Section[];
+  path: string;
+}) {
   return (
-    <nav aria-label="Sections">
+    <nav aria-label={label}>
       <ul className="sections">
-        {SECTIONS.map((section) => {
+        {sections.map((section) => {
           const here = section.path === "/" ? path === "/" : path.startsWith(section.path);
           return (
             <li key={section.path}>

@@ -7,6 +7,15 @@ export interface Section {
   icon: string;
 }
 
+/** For who looks after the platform. */
+export const ADMIN_SECTIONS: readonly Section[] = [
+  {
+    path: "/admin/people",
+    name: "People",
+    icon: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 21c0-4 3.5-7 8-7s8 3 8 7",
+  },
+];
+
 export const SECTIONS: readonly Section[] = [
   { path: "/", name: "Home", icon: "M4 11l8-7 8 7v8a1 1 0 0 1-1 1h-4v-6H9v6H5a1 1 0 0 1-1-1z" },
   {

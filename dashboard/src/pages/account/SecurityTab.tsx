@@ -38,6 +38,7 @@ function Password() {
       <h2>Password</h2>
       <Form
         action={change}
+        emptied
         buttons={
           <Button type="submit" look="secondary" busy={change.busy}>
             Change the password

@@ -1,7 +1,7 @@
 import { api, ok, type Schema } from "../../api/client";
 import { useLoad } from "../../api/useLoad";
 import { Chart } from "../../components/Chart";
-import { bytes, count } from "../../components/numbers";
+import { bytes, count, money } from "../../components/numbers";
 import { Empty } from "../../components/Notice";
 import { Show } from "../../components/Show";
 import { Stat } from "../../components/Stat";
@@ -148,10 +148,4 @@ async function namesOf(teamId: string, signal: AbortSignal): Promise<Map<string,
     ...deployments.deployments.map((one) => [one.id, one.appName] as const),
     ...keys.apiKeys.map((one) => [one.id, one.name] as const),
   ]);
-}
-
-/** Returns an exact amount, written without zeros that say nothing. */
-function money(amount: string): string {
-  const [whole = "0", rest = ""] = amount.split(".");
-  return `${Number(whole).toLocaleString("en")}.${rest.replace(/0+$/, "").padEnd(2, "0")}`;
 }

@@ -168,5 +168,5 @@ export function What({ entry }: { entry: Entry }) {
 function wordsOf(type: string): string {
   const name = type.split(".").pop() ?? type;
   const words = name.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return (words.charAt(0).toUpperCase() + words.slice(1)).replace(/\bapi\b/gi, "API");
 }

@@ -1,9 +1,11 @@
 import { useState } from "react";
 import { api, ok } from "../../api/client";
 import { useAction } from "../../api/useAction";
+import { useLoad } from "../../api/useLoad";
 import { Button } from "../../components/Button";
 import { Dialog } from "../../components/Dialog";
 import { Field } from "../../components/Field";
+import { money } from "../../components/numbers";
 import { FailureNotice } from "../../components/Notice";
 import { tell } from "../../components/Toasts";
 import { mayWrite, useTeams } from "../../session/teams";
@@ -91,6 +93,7 @@ function ScaleDialog({
           hint="Requests are shared among them. None: it answers 503 until there is one again."
           failure={scale.failure}
         />
+        <Cost deployment={deployment} replicas={replicas} />
         <FailureNotice failure={scale.failure} />
         <div className="row end">
           <Button look="secondary" onClick={close}>
@@ -102,5 +105,28 @@ function ScaleDialog({
         </div>
       </form>
     </Dialog>
+  );
+}
+
+/** What a month costs, now and then. */
+function Cost({ deployment, replicas }: { deployment: Deployment; replicas: string }) {
+  const wanted = /^\d{1,4}$/.test(replicas) ? Number(replicas) : undefined;
+  const estimate = useLoad(
+    wanted === undefined ? null : `estimate ${deployment.id} ${wanted}`,
+    (signal) =>
+      ok(
+        api.GET("/v1/deployments/{deployment_id}/estimate", {
+          params: { path: { deployment_id: deployment.id }, query: { replicas: wanted } },
+          signal,
+        }),
+      ),
+  );
+  if (!estimate.data) return null;
+  const { before, after, currency } = estimate.data;
+  return (
+    <p className="soft small" role="status">
+      {money(before.perMonth.total)} {currency} a month as it is, {money(after.perMonth.total)}{" "}
+      {currency} then.
+    </p>
   );
 }

@@ -10,6 +10,7 @@ import { Tabs } from "../../components/Tabs";
 import { Page } from "../../layout/Page";
 import { Actions } from "./Actions";
 import { type Deployment } from "./deployment";
+import { DomainsTab } from "./DomainsTab";
 import { EnvironmentTab } from "./EnvironmentTab";
 import { LogsTab } from "./LogsTab";
 import { MetricsTab } from "./MetricsTab";
@@ -31,6 +32,7 @@ const TABS: ReadonlyArray<{ path: string; name: string; tab: (props: TabProps) =
   { path: "metrics", name: "Metrics", tab: (props) => <MetricsTab {...props} /> },
   { path: "revisions", name: "Revisions", tab: (props) => <RevisionsTab {...props} /> },
   { path: "environment", name: "Environment", tab: (props) => <EnvironmentTab {...props} /> },
+  { path: "domains", name: "Domains", tab: (props) => <DomainsTab {...props} /> },
   { path: "settings", name: "Settings", tab: (props) => <SettingsTab {...props} /> },
 ];
 
@@ -40,11 +42,13 @@ export function DeploymentPage({ id, tab: wanted = "" }: { id: string; tab?: str
   const loaded = useLoad(`deployment ${id}`, (signal) =>
     ok(api.GET("/v1/deployments/{deployment_id}", { params, signal })),
   );
-  useLive((event) => {
-    if (event.deploymentId !== id) return;
-    setNews((number) => number + 1);
-    if (event.type !== "deployment.deleted") loaded.reload();
-  });
+  useLive(
+    (event) => event.deploymentId === id && event.type !== "deployment.deleted",
+    () => {
+      setNews((number) => number + 1);
+      loaded.reload();
+    },
+  );
 
   const deployment = loaded.data;
   const home = `/deployments/${id}`;

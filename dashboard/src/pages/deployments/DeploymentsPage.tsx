@@ -44,9 +44,7 @@ export function DeploymentsPage() {
       }),
     ),
   );
-  useLive((event) => {
-    if (event.teamId === team.id && event.deploymentId) list.reload();
-  });
+  useLive((event) => event.teamId === team.id && event.deploymentId !== undefined, list.reload);
 
   return (
     <Page

@@ -67,6 +67,7 @@ export function DomainsTab({ deployment, news }: TabProps) {
           <h2>Add a domain</h2>
           <Form
             action={add}
+            emptied
             buttons={
               <Button type="submit" busy={add.busy}>
                 Add

@@ -75,7 +75,7 @@ export function LogsTab({ deployment }: TabProps) {
               {clock.format(new Date(line.timestamp))}
             </time>
             <span className="level">{line.level}</span>
-            <span className="message">{plain(line.message)}</span>
+            <Message text={plain(line.message)} />
           </div>
         ))}
         {visible.length === 0 && (
@@ -88,6 +88,34 @@ export function LogsTab({ deployment }: TabProps) {
       </div>
     </section>
   );
+}
+
+/** A line as it is; of one that is JSON, what it says first and the rest after it. */
+function Message({ text }: { text: string }) {
+  const fields = fieldsOf(text);
+  if (!fields) return <span className="message">{text}</span>;
+  const { message, msg, level: _level, timestamp: _timestamp, ...rest } = fields;
+  return (
+    <span className="message" title={text}>
+      {String(message ?? msg)}{" "}
+      <span className="soft">
+        {Object.entries(rest)
+          .filter(([, value]) => value !== null)
+          .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+          .join(" ")}
+      </span>
+    </span>
+  );
+}
+
+function fieldsOf(text: string): Record<string, unknown> | undefined {
+  if (!text.startsWith("{")) return undefined;
+  try {
+    const fields = JSON.parse(text) as Record<string, unknown>;
+    return "message" in fields || "msg" in fields ? fields : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Keeps the newest lines while connected; begins anew when the search changes. */

@@ -37,18 +37,18 @@ export function HomePage() {
     },
     15,
   );
-  useLive((event) => {
-    if (event.teamId === team.id) home.reload();
-  });
+  useLive((event) => event.teamId === team.id, home.reload);
   return (
     <Page
       title="Home"
       lead={team.personal ? undefined : team.name}
-      actions={mayWrite(team) &&
+      actions={
+        mayWrite(team) &&
         home.data &&
         home.data.list.deployments.length > 0 && (
           <LinkButton to="/deployments/new">New deployment</LinkButton>
-        )}
+        )
+      }
     >
       <Show of={home}>
         {({ list, keys, totals }) => (

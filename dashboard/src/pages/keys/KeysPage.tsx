@@ -52,9 +52,7 @@ export function KeysPage() {
       ),
     30,
   );
-  useLive((event) => {
-    if (event.teamId === team.id && event.keyId) list.reload();
-  });
+  useLive((event) => event.teamId === team.id && event.keyId !== undefined, list.reload);
   const button = mayWrite(team) && <Button onClick={() => setMaking(true)}>New key</Button>;
   return (
     <Page

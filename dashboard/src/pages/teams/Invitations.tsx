@@ -43,6 +43,7 @@ export function Invitations({ team }: { team: Team }) {
       <h2>Invite somebody</h2>
       <Form
         action={invite}
+        emptied
         buttons={
           <Button type="submit" busy={invite.busy}>
             Send the invitation

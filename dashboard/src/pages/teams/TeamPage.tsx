@@ -13,6 +13,7 @@ import { navigate } from "../../routing/router";
 import { mayManage, useTeams, type Team } from "../../session/teams";
 import { Invitations } from "./Invitations";
 import { Members } from "./Members";
+import { Quota } from "./Quota";
 
 /** One team: who is in it, who is asked to join, its name and its end. */
 export function TeamPage({ id }: { id: string }) {
@@ -44,6 +45,7 @@ export function TeamPage({ id }: { id: string }) {
           : `You are ${team.role ?? "not a member"}.`
       }
     >
+      <Quota teamId={team.id} />
       <Members team={team} />
       {!team.personal && mayManage(team) && (
         <>
