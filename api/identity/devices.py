@@ -26,7 +26,7 @@ from commands.identity import (
     SignedIn,
 )
 from commands.identity.devices import DEVICE
-from domain.identity.device import InvalidGrant
+from domain.identity.values import InvalidGrant
 from domain.kernel.errors import RuleViolated
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/auth/device", tags=["Identity"])

@@ -16,13 +16,13 @@ from domain.identity.device import (
     LIFETIME,
     AccessDenied,
     DeviceSignIn,
-    InvalidGrant,
     shown,
     typed,
 )
 from domain.identity.events import DeviceSignInRequested
 from domain.identity.session import SESSION
 from domain.identity.user import USER
+from domain.identity.values import InvalidGrant
 from domain.kernel.errors import AlreadyTaken, NotAllowed, NotFound
 
 DEVICE = "device"

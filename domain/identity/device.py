@@ -15,7 +15,7 @@ from domain.identity.events import (
     DeviceSignInDenied,
     DeviceSignInRequested,
 )
-from domain.identity.values import SignInMethod
+from domain.identity.values import InvalidGrant, SignInMethod
 from domain.kernel.aggregates import Aggregate
 from domain.kernel.errors import NotFound, RuleViolated
 from domain.kernel.events import Event
@@ -36,10 +36,6 @@ class AccessDenied(RuleViolated):
 
 class ExpiredToken(RuleViolated):
     """The codes of this device have expired; ask for new ones."""
-
-
-class InvalidGrant(RuleViolated):
-    """This is no device code of ours, or it was used already."""
 
 
 class DeviceSignIn(msgspec.Struct, frozen=True, kw_only=True):

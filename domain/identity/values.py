@@ -55,6 +55,10 @@ class SignInMethod(StrEnum):
         return self is not SignInMethod.PASSWORD
 
 
+class InvalidGrant(RuleViolated):
+    """This is no device code of ours, or it was used already."""
+
+
 class InvalidUsername(RuleViolated):
     """A username has 3 to 32 characters: a-z, 0-9, dot, hyphen, underscore inside."""
 

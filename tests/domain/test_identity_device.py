@@ -9,7 +9,6 @@ from domain.identity.device import (
     AuthorizationPending,
     DeviceSignIn,
     ExpiredToken,
-    InvalidGrant,
     shown,
     typed,
 )
@@ -19,7 +18,7 @@ from domain.identity.events import (
     DeviceSignInDenied,
     DeviceSignInRequested,
 )
-from domain.identity.values import SignInMethod
+from domain.identity.values import InvalidGrant, SignInMethod
 from domain.kernel.errors import NotFound
 from domain.kernel.events import Event
 from tests.scenario import given
