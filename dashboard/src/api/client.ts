@@ -42,7 +42,7 @@ export async function send(request: Request): Promise<Response> {
     const last = attempt === ATTEMPTS;
     try {
       const answer = await fetch(request.clone());
-      position = Math.max(position, Number(answer.headers.get(POSITION)));
+      seenUpTo(Number(answer.headers.get(POSITION)));
       if (answer.status === 401 && token !== undefined && !signingIn && !last) {
         if (!(await renew())) return answer;
       } else if (answer.status === 403 && !last && (await asksForMore(answer))) {
@@ -55,6 +55,11 @@ export async function send(request: Request): Promise<Response> {
       await pause(attempt, request.signal);
     }
   }
+}
+
+/** Lets every read from now on see what happened up to a position of the log. */
+export function seenUpTo(known: number): void {
+  position = Math.max(position, known);
 }
 
 /** 128 random bits as text. */

@@ -4,7 +4,7 @@
  * It comes back by itself and asks for what it missed (`since`), so nobody has to poll.
  */
 import { useEffect, useRef, useSyncExternalStore } from "react";
-import { api, ok } from "./client";
+import { api, ok, seenUpTo } from "./client";
 
 export interface LiveEvent {
   cursor: string;
@@ -102,6 +102,7 @@ async function connect(mine: number): Promise<void> {
   opened.addEventListener("message", (message: MessageEvent<string>) => {
     const event = JSON.parse(message.data) as LiveEvent;
     since = event.cursor;
+    seenUpTo(Math.floor(Number(event.cursor))); // whoever reads because of it has to find it there
     listeners.forEach((listener) => listener.concerned(event) && listener.changed());
   });
   opened.addEventListener("close", () => {
