@@ -53,6 +53,7 @@ PING_SECONDS_MAX = 5
 ATTEMPTS = 50
 ATTEMPT_SECONDS = 0.1
 CONFLICT = 409
+DOUBTED = 3
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -239,13 +240,22 @@ class DockerDriver:
         return list(self._api().containers(all=True, filters={"label": ours}))
 
     def _list(self) -> list[ActualReplica]:
-        known, self._inspected = self._inspected, {}
+        known, seen = self._inspected, {}
         for found in self._containers():
             key = _identity(found)
             replica = known.get(key) or self._inspect(found["Id"])
             if replica is not None:
-                self._inspected[key] = replica
-        return list(self._inspected.values())
+                seen[key] = replica
+        if not seen:
+            self._must_be_gone(list(known.values()))
+        self._inspected = seen
+        return list(seen.values())
+
+    def _must_be_gone(self, known: Sequence[ActualReplica]) -> None:
+        """Doubt an engine that suddenly names no container at all: ask for some by their ids."""
+        for replica in known[:DOUBTED]:
+            if self._inspect(replica.engine_id) is not None:
+                raise EngineUnavailable("the Docker engine names no container and yet has ours")
 
     def _inspect(self, name: str) -> ActualReplica | None:
         try:
