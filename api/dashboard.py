@@ -36,6 +36,7 @@ SECTIONS = (
     "history",
     "teams",
     "profile",
+    "device",
     "admin",
 )
 """The first part of every address, as `dashboard/src/pages/routes.tsx` has them."""

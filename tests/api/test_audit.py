@@ -50,7 +50,11 @@ async def test_the_audit_is_narrowed(api: Api) -> None:
 
     async def streams(query: str) -> set[str]:
         events = (await anna.get(f"/v1/audit?{query}")).json()["events"]
-        return {each["streamId"] for each in events if not each["streamId"].startswith("claim-")}
+        return {
+            each["streamId"]
+            for each in events
+            if not each["streamId"].startswith(("claim-", "quota-"))
+        }
 
     assert await streams(f"streamId={shop}") == {shop}
     assert await streams("actor=provisioner") == {shop}

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+import httpx
 from playwright.sync_api import expect
 
 from tests.dashboard.conftest import Visit
-from tests.platform import PASSWORD, Person
+from tests.platform import PASSWORD, Person, Platform
 
 Join = Callable[[], Person]
 
@@ -63,3 +64,34 @@ def test_a_session_outlives_a_reload_and_ends_in_every_tab(visit: Visit, join: J
     assert not visit.context.cookies()
     other.reload()
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_device_is_signed_in_by_the_code_it_shows(
+    visit: Visit, join: Join, platform: Platform
+) -> None:
+    def codes() -> dict[str, str]:
+        return dict(httpx.post(f"{platform.api_url}/v1/auth/device").json())
+
+    def exchanged(device_code: str) -> httpx.Response:
+        body = {"device_code": device_code}
+        return httpx.post(f"{platform.api_url}/v1/auth/device/token", json=body)
+
+    page, anna, wanted = visit.page, join(), codes()
+    visit.sign_in(anna, at=f"/device?code={wanted['user_code']}")
+    expect(page.get_by_label("Code")).to_have_value(wanted["user_code"])
+    visit.look("device")
+    visit.must_be_accessible()
+    page.get_by_role("button", name="Sign it in").click()
+    expect(page.get_by_text("It is signed in as you.")).to_be_visible()
+    token = exchanged(wanted["device_code"]).json()["access_token"]
+    profile = httpx.get(
+        f"{platform.api_url}/v1/user/profile", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert profile.json()["username"] == anna.name
+
+    unwanted = codes()
+    page.goto("/device")
+    page.get_by_label("Code").fill(unwanted["user_code"].lower())
+    page.get_by_role("button", name="Refuse it").click()
+    expect(page.get_by_text("It was refused.")).to_be_visible()
+    assert exchanged(unwanted["device_code"]).json()["error"]["code"] == "access_denied"

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import type { Action } from "../api/useAction";
 import { FailureNotice } from "./Notice";
 
-/** A form whose fields are read when it is sent. What was refused is said above its buttons. */
+/** A form whose fields, and pressed button, are read when it is sent. What was refused is said above its buttons. */
 export function Form({
   action,
   children,
@@ -21,7 +21,10 @@ export function Form({
       onSubmit={(event) => {
         event.preventDefault();
         const form = event.currentTarget;
-        void action.run(new FormData(form)).then((done) => done && emptied && form.reset());
+        const { submitter } = event.nativeEvent as SubmitEvent;
+        void action
+          .run(new FormData(form, submitter))
+          .then((done) => done && emptied && form.reset());
       }}
     >
       {children}

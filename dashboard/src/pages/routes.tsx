@@ -1,5 +1,6 @@
 import { Redirect, type Route } from "../routing/router";
 import { AccountPage } from "./account/AccountPage";
+import { DevicePage } from "./account/DevicePage";
 import { PeoplePage } from "./admin/PeoplePage";
 import { AnalyticsPage } from "./analytics/AnalyticsPage";
 import { UsagePage } from "./analytics/UsagePage";
@@ -56,6 +57,7 @@ export const ROUTES: readonly Route[] = [
   { path: "/teams/:id", page: ({ id = "" }) => <TeamPage id={id} key={id} /> },
   { path: "/profile", page: () => <AccountPage /> },
   { path: "/profile/:tab", page: ({ tab }) => <AccountPage tab={tab} /> },
+  { path: "/device", page: () => <DevicePage /> },
   { path: "/admin/people", page: () => <PeoplePage /> },
   { path: "/sign-in", page: () => <Redirect to="/" /> },
   { path: "/sign-up", page: () => <Redirect to="/" /> },
