@@ -52,6 +52,7 @@ def _explanation(
 
 
 BY_STATUS: Mapping[int, str] = {
+    308: "Send the request again to the address in `Location`: it begins with `https`.",
     400: "Correct the request before sending it again: the same one fails again.",
     401: "Sign in again, or send a key that is valid, and repeat the request.",
     403: (

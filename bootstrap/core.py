@@ -47,6 +47,7 @@ class Core:
     store: PostgresEventStore
     vault: PostgresVault
     codec: JsonCodec
+    hashing: HashingProcesses
 
     @property
     def conninfo(self) -> str:
@@ -82,7 +83,7 @@ class Core:
                 memory_kib=sessions.argon2_memory_kib,
                 passes=sessions.argon2_time_cost,
                 lanes=sessions.argon2_parallelism,
-                processes=HashingProcesses(sessions.argon2_processes or _spare_processors()),
+                processes=self.hashing,
                 waiting_max=sessions.argon2_waiting_max,
             ),
             links=self.links(),
@@ -120,9 +121,13 @@ async def open_core(settings: Settings, *, connections_max: int = 10) -> AsyncIt
     store = PostgresEventStore(pool, settings.parts.database_url)
     vault = PostgresVault(pool, secret=settings.secrets.secret_key or b"no secret key here")
     codec = JsonCodec(EVENTS, UPCASTERS, vault)
+    hashing = HashingProcesses(settings.sessions.argon2_processes or _spare_processors())
     try:
-        yield Core(settings=settings, pool=pool, store=store, vault=vault, codec=codec)
+        yield Core(
+            settings=settings, pool=pool, store=store, vault=vault, codec=codec, hashing=hashing
+        )
     finally:
+        hashing.close()
         await store.close()
         await pool.close()
 

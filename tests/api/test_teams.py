@@ -172,6 +172,7 @@ async def test_every_list_is_narrowed_to_one_team(api: Api) -> None:
     assert {each["type"] for each in audit} == {
         "teams.TeamCreated",
         "teams.MemberAdded",
+        "deployments.CapacityAllotted",
         "deployments.DeploymentRequested",
         "api_keys.ApiKeyCreated",
     }

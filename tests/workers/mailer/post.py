@@ -15,6 +15,7 @@ from commands.mail import request_mail
 from commands.work import NOBODY, Work
 from domain.mail.values import Link, LinkPurpose, Template
 from infrastructure.ending import end
+from infrastructure.passwords.argon2_processes import HashingProcesses
 from projections.mail import MAILS
 from tests.mail_server import MailServer
 from tests.wiring import SECRET, Installation, Person
@@ -98,6 +99,7 @@ class Post:
             store=self.installation.store,
             vault=self.installation.another_vault(),
             codec=self.installation.fresh_codec(),
+            hashing=HashingProcesses(1),
         )
 
     @asynccontextmanager
