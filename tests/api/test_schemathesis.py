@@ -57,7 +57,8 @@ peers = ["anna", "berta"]
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 410, 412, 422]
 
-[[operations]]  # OAuth's words for a code that is wrong or not approved yet are a 400 (RFC 8628, 3.5)
+# OAuth's words for a code that is wrong or not approved yet are a 400 (RFC 8628, section 3.5).
+[[operations]]
 include-path = "/v1/auth/device/token"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 429]
 """
