@@ -21,6 +21,8 @@ from infrastructure.containers import (
 )
 
 STARTING_PERIOD_SECONDS = 0.2
+FIRST_PERIODS_SECONDS = 0.02
+"""The first wait between two connections, the growth of each wait after it: most start soon."""
 STARTING_COMMAND_PERIOD_SECONDS = 1.0
 """A command costs the engine more than a connection."""
 STATUS_LINE_BYTES_MAX = 4096
@@ -85,10 +87,10 @@ class HealthMonitor:
 
     async def _probe_for_ever(self, replica: ActualReplica, check: HealthCheck) -> None:
         engine_id = replica.engine_id
-        starting_period = min(_starting_period(check), check.period_seconds)
         await self._wait_initially(replica, check)
-        successes = failures = 0
+        successes = failures = probes = 0
         while True:
+            probes += 1
             try:
                 reason = await self._probe(replica, check)
             except EngineUnavailable:
@@ -103,7 +105,9 @@ class HealthMonitor:
             )
             self._first[engine_id].set()
             starting = self._health[engine_id].phase is ReplicaPhase.STARTING
-            await asyncio.sleep(starting_period if starting else check.period_seconds)
+            await asyncio.sleep(
+                _starting_period(check, probes) if starting else check.period_seconds
+            )
 
     async def _probe(self, replica: ActualReplica, check: HealthCheck) -> str | None:
         if check.kind in {"http", "tcp"}:
@@ -138,9 +142,11 @@ class HealthMonitor:
             self._changed()
 
 
-def _starting_period(check: HealthCheck) -> float:
-    connects = check.kind in {"http", "tcp"}
-    return STARTING_PERIOD_SECONDS if connects else STARTING_COMMAND_PERIOD_SECONDS
+def _starting_period(check: HealthCheck, probes: int) -> float:
+    if check.kind in {"http", "tcp"}:
+        growing = FIRST_PERIODS_SECONDS * probes
+        return min(growing, STARTING_PERIOD_SECONDS, check.period_seconds)
+    return min(STARTING_COMMAND_PERIOD_SECONDS, check.period_seconds)
 
 
 async def probe(address: str, port: int, check: HealthCheck) -> str | None:
