@@ -15,6 +15,7 @@ from api import (
     api_keys,
     audit,
     dashboard,
+    documentation,
     estimates,
     health,
     identity,
@@ -68,6 +69,7 @@ ROUTERS = (
     # Without the prefix /v1:
     health.router,
     pages.router,
+    documentation.router,
     dashboard.router,
 )
 

@@ -1,16 +1,12 @@
-"""The documentation as pages, from files of our own: no other host is ever asked."""
+"""The reference of the API as pages, from files of our own: no other host is ever asked."""
 
-from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.errors import known_problems
 from api.openapi import document
-from api.problems import Explanation, explain
 from domain.kernel.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -43,21 +39,6 @@ async def redoc() -> Response:
     return _page("redoc")
 
 
-@router.get("/problems")
-async def problems(request: Request) -> Response:
-    """Show every code that an error can have, the gateway's included."""
-    return _html("Problems", "".join(_row(known) for known in _known(request).values()))
-
-
-@router.get("/problems/{code}")
-async def problem(request: Request, code: str) -> Response:
-    """Show what one code means, and what to do."""
-    known = _known(request).get(code)
-    if known is None:
-        raise NotFound
-    return _html(code, _row(known))
-
-
 @router.get("/static/{name}")
 async def static(name: str) -> Response:
     """Return a script or style sheet of the documentation."""
@@ -67,30 +48,9 @@ async def static(name: str) -> Response:
     return Response(path.read_bytes(), media_type=TYPES[path.suffix])
 
 
-def _row(known: Explanation) -> str:
-    said = "".join(f"<p>{escape(answer.meaning)}</p>" for answer in known.answers)
-    return (
-        f"<dt><code>{known.code}</code> ({known.answers[0].status})</dt>"
-        f"<dd>{said}<p>{escape(known.what_to_do)}</p></dd>"
-    )
-
-
-def _html(title: str, content: str) -> Response:
-    return Response(
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<h1>{title}</h1><dl>{content}</dl></html>",
-        media_type="text/html; charset=utf-8",
-    )
-
-
 def _page(name: str) -> Response:
     return Response(
         PAGES[name],
         media_type="text/html; charset=utf-8",
         headers={"Content-Security-Policy": POLICY},
     )
-
-
-def _known(request: Request) -> Mapping[str, Explanation]:
-    gateway = request.app.state.services.gateway_problems
-    return {known.code: known for known in explain(api=known_problems(), gateway=gateway)}

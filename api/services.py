@@ -186,7 +186,5 @@ class Services:
     """This process's metrics in Prometheus' text format."""
     report_signatures: ReportSignatures | None = None
     """Checks reports of leaked keys from GitHub; None: they are not taken."""
-    gateway_problems: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-    """Status and meaning of the codes that the gateway answers with, for their pages."""
     options: Options = Options()
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)

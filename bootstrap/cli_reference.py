@@ -80,7 +80,7 @@ def _section(path: Sequence[str], command: Any, context: Any) -> str:  # noqa: A
         + (["[OPTIONS]"] if options else [])
     )
     text = inspect.cleandoc(command.help or "")
-    lines = [f"### {' '.join(path)}\n\n    {usage}\n\n{text}\n"]
+    lines = [f"### {' '.join(path)}\n\n```text\n{usage}\n```\n\n{text}\n"]
     rows = [row for each in (*arguments, *options) if (row := _row(each, context))]
     if rows:
         lines.append("| | |\n| - | - |\n" + "".join(rows))

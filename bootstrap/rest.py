@@ -19,7 +19,6 @@ from bootstrap.domains import domain_target
 from bootstrap.settings import Settings
 from bootstrap.sources import base_images, sources_of
 from domain.deployments.values import Quota
-from gateway.refusals import problems
 from infrastructure.certificates.inspecting import inspected
 from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
@@ -112,7 +111,6 @@ def _services(
         checks=checks,
         metrics=generate_latest,
         report_signatures=GithubSignatures(keys_url) if keys_url else None,
-        gateway_problems=problems(),
         options=_options(settings),
     )
 

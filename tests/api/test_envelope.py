@@ -39,6 +39,13 @@ async def test_every_answer_has_its_headers(api: Api) -> None:
     anna = await api.join()
     document = (await api.client.get("/openapi.json")).json()
     pages = ["/docs", "/redoc", "/openapi.json", "/problems", "/problems/not_found", "/nope"]
+    pages += [
+        "/help",
+        "/help/search?q=key",
+        "/help/settings",
+        "/help/errors/not_found",
+        "/help/nope",
+    ]
     pages += ["/static/swagger-ui.css", "/static/nope", "/v1/nope", "/v1/deployments/", "/%00"]
     pages += [f"/v1/user/profile{end}" for end in ("/x.css", "/..%2fx.css", ";x.css", "%3fx.css")]
     for path in [*document["paths"], *pages]:

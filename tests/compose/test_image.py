@@ -211,6 +211,7 @@ def test_the_image_makes_its_tables_and_serves_the_api(
         assert wait_for(f"http://127.0.0.1:{port}/health/live", served) == HTTPStatus.OK
         assert wait_for(f"http://127.0.0.1:{port}/openapi.json", served) == HTTPStatus.OK
         assert wait_for(f"http://127.0.0.1:{port}/assets/{script()}", served) == HTTPStatus.OK
+        assert wait_for(f"http://127.0.0.1:{port}/help/errors", served) == HTTPStatus.OK
         served.stop(timeout=20)
         assert served.wait()["StatusCode"] == 0, served.logs().decode()
     finally:

@@ -265,3 +265,19 @@ def test_markup_in_what_people_and_programs_say_is_shown_as_text(
     page.goto("/teams")
     expect(page.get_by_role("link", name=markup)).to_be_visible()
     person.delete(f"/teams/{team['id']}")
+
+
+def test_help_is_one_click_away_and_is_searched(visit: Visit, deployed: Deployed) -> None:
+    page = visit.page
+    visit.sign_in(deployed.person)
+    page.get_by_role("link", name="Help", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Help")
+    visit.look("help")
+    visit.must_be_accessible()
+    page.get_by_role("searchbox").fill("rotated keys")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Search")
+    page.get_by_role("main").get_by_role("link").first.click()
+    expect(page).to_have_url(re.compile("/help/.*#"))
+    visit.look("help-document")
+    visit.must_be_accessible()

@@ -45,6 +45,9 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
         )}
         <div className="foot">
           <LiveNote />
+          <a href="/help" className="small">
+            Help
+          </a>
           <ThemeChoice />
           <UserMenu user={user} />
         </div>
