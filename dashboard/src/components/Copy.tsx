@@ -13,13 +13,27 @@ export function Code({ text, label }: { text: string; label: string }) {
   );
 }
 
+const SHEETS = "M9 9h11v11H9zM5 15H4V4h11v1";
+const TICK = "M5 12l5 5 9-10";
+
 /** Puts a text into the clipboard. */
-export function Copy({ text, what }: { text: string; what: string }) {
+export function Copy({
+  text,
+  what,
+  small = false,
+}: {
+  text: string;
+  what: string;
+  /** A sign instead of the word, beside something short. */
+  small?: boolean;
+}) {
   const [copied, setCopied] = useState(false);
   return (
     <Button
       look="secondary"
       small
+      className={small ? "icon" : ""}
+      title={small ? "Copy" : undefined}
       aria-label={`Copy ${what}`}
       onClick={() => {
         void copy(text).then(() => {
@@ -28,7 +42,14 @@ export function Copy({ text, what }: { text: string; what: string }) {
         });
       }}
     >
-      <span aria-live="polite">{copied ? "Copied" : "Copy"}</span>
+      {small && (
+        <svg viewBox="0 0 24 24" aria-hidden>
+          <path d={copied ? TICK : SHEETS} />
+        </svg>
+      )}
+      <span aria-live="polite" className={small ? "visually-hidden" : undefined}>
+        {copied ? "Copied" : small ? "" : "Copy"}
+      </span>
     </Button>
   );
 }

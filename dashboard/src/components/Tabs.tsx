@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "react";
 import { Link } from "../routing/router";
 
 /** Views of one thing, each with an address of its own. */
@@ -10,8 +11,14 @@ export function Tabs({
   tabs: ReadonlyArray<{ name: string; to: string }>;
   current: string;
 }) {
+  const shown = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const strip = shown.current;
+    const here = strip?.querySelector<HTMLElement>("[aria-current]");
+    if (strip && here) strip.scrollLeft = here.offsetLeft - strip.offsetLeft - 32;
+  }, [current]);
   return (
-    <nav className="tabs" aria-label={label}>
+    <nav className="tabs" aria-label={label} ref={shown}>
       {tabs.map((tab) => (
         <Link key={tab.to} to={tab.to} aria-current={tab.to === current ? "page" : undefined}>
           {tab.name}

@@ -25,7 +25,7 @@ export function DevicePage() {
       lead="A command line, or whatever else has no browser, shows a code and waits."
     >
       {said === undefined ? (
-        <div className="card">
+        <div className="card narrow">
           <Form
             action={decide}
             buttons={

@@ -8,6 +8,7 @@ import { FailureNotice } from "../../components/Notice";
 import { Show } from "../../components/Show";
 import { Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
+import { programOf } from "./programs";
 
 type Shown = Schema["SessionShown"];
 
@@ -31,7 +32,9 @@ export function SessionsTab() {
       name: "Where",
       cell: (one) => (
         <span className="stack none">
-          <span className="main wrap">{one.userAgent ?? "unknown program"}</span>
+          <span className="main wrap" title={one.userAgent ?? undefined}>
+            {programOf(one.userAgent)}
+          </span>
           <span className="soft small">{one.address ?? "unknown address"}</span>
         </span>
       ),

@@ -121,7 +121,7 @@ export function AnalyticsPage() {
                 </LinkButton>
               </Empty>
             ) : (
-              <div className="columns stats padded">
+              <div className="columns stats four padded">
                 <Stat name="Requests" value={count(totals.requests)} />
                 <Stat name="Let in and billed" value={count(totals.billable)} />
                 <Stat name="Failed (5xx)" value={percent(totals.errorRate)} />

@@ -1,7 +1,7 @@
 import { api, ok, type Schema } from "../../api/client";
 import { useLoad } from "../../api/useLoad";
 import { Chart } from "../../components/Chart";
-import { bytes, count, money } from "../../components/numbers";
+import { bytes, cents, count, money } from "../../components/numbers";
 import { Empty } from "../../components/Notice";
 import { Show } from "../../components/Show";
 import { Stat } from "../../components/Stat";
@@ -37,7 +37,7 @@ export function UsagePage() {
           <>
             <section className="card" aria-label="This month">
               <div className="columns stats">
-                <Stat name="So far" value={`${money(estimate.total)} ${estimate.currency}`} />
+                <Stat name="So far" value={`${cents(estimate.total)} ${estimate.currency}`} />
                 <Stat name="Billed requests" value={count(used.totals.billable)} />
                 <Stat name="All requests" value={count(used.totals.requests)} />
                 <Stat name="Received" value={bytes(used.totals.bytesIn)} />

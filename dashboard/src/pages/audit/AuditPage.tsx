@@ -1,3 +1,4 @@
+import { useMemo } from "react";
 import { api, ok, type Schema } from "../../api/client";
 import { useLoad } from "../../api/useLoad";
 import { Button } from "../../components/Button";
@@ -12,27 +13,61 @@ import { useTeams } from "../../session/teams";
 
 export type Entry = Schema["Entry"];
 
-export const COLUMNS: ReadonlyArray<Column<Entry>> = [
-  { name: "What", cell: (entry) => <What entry={entry} /> },
-  {
-    name: "Of what",
-    cell: (entry) => (
-      <Link to={`/history/${entry.streamId}`} className="mono">
-        {entry.streamId}
+const SHOWN_OF_ID = 24;
+
+/** What tables of events show. */
+export function columnsOf(names: ReadonlyMap<string, string>): ReadonlyArray<Column<Entry>> {
+  return [
+    { name: "What", cell: (entry) => <What entry={entry} /> },
+    {
+      name: "Of what",
+      cell: ({ streamId }) => (
+        <Link to={`/history/${streamId}`} className="mono" title={streamId}>
+          {streamId.length > SHOWN_OF_ID ? `${streamId.slice(0, SHOWN_OF_ID)}…` : streamId}
+        </Link>
+      ),
+    },
+    {
+      name: "Who",
+      cell: (entry) => (
+        <span className="stack none">
+          <Who id={entry.actor} name={names.get(entry.actor)} />
+          {entry.address && <span className="soft small">{entry.address}</span>}
+        </span>
+      ),
+    },
+    { name: "When", cell: (entry) => <Moment at={entry.recordedAt} /> },
+  ];
+}
+
+/** Returns the names of the team's members by their ids; nobody's while they are read. */
+export function useNames(): ReadonlyMap<string, string> {
+  const { team } = useTeams();
+  const members = useLoad(`names of members ${team.id}`, (signal) =>
+    ok(
+      api.GET("/v1/teams/{team_id}/members", {
+        params: { path: { team_id: team.id }, query: { limit: 100 } },
+        signal,
+      }),
+    ),
+  );
+  return useMemo(
+    () => new Map(members.data?.members.map((one) => [one.userId, one.username ?? one.userId])),
+    [members.data],
+  );
+}
+
+function Who({ id, name }: { id: string; name?: string }) {
+  if (name) return <span title={id}>{name}</span>;
+  if (id.startsWith("key-")) {
+    return (
+      <Link to={`/keys/${id}`} className="mono">
+        {id}
       </Link>
-    ),
-  },
-  {
-    name: "Who",
-    cell: (entry) => (
-      <span className="stack none">
-        <span className="mono wrap">{entry.actor}</span>
-        {entry.address && <span className="soft small">{entry.address}</span>}
-      </span>
-    ),
-  },
-  { name: "When", cell: (entry) => <Moment at={entry.recordedAt} /> },
-];
+    );
+  }
+  return <span className="mono wrap">{id}</span>;
+}
 
 /** Everything that happened to the team's things. */
 export function AuditPage() {
@@ -61,6 +96,8 @@ export function AuditPage() {
       }),
     ),
   );
+  const names = useNames();
+  const types = [...new Set(list.data?.events.map((entry) => entry.type))].sort();
   const filtered = Object.values(sought).some(Boolean);
   return (
     <Page
@@ -86,14 +123,28 @@ export function AuditPage() {
             name="actor"
             aria-label="Who (an id)"
             placeholder="Who: usr-…"
+            list="audit-actors"
             defaultValue={sought.actor}
           />
+          <datalist id="audit-actors">
+            {[...names].map(([id, name]) => (
+              <option key={id} value={id}>
+                {name}
+              </option>
+            ))}
+          </datalist>
           <input
             name="type"
             aria-label="What (a type of event)"
             placeholder="What: deployments.…"
+            list="audit-types"
             defaultValue={sought.type}
           />
+          <datalist id="audit-types">
+            {types.map((type) => (
+              <option key={type} value={type} />
+            ))}
+          </datalist>
           <input
             name="streamId"
             aria-label="Of what (an id)"
@@ -124,7 +175,7 @@ export function AuditPage() {
                 <>
                   <Table
                     caption="Events"
-                    columns={COLUMNS}
+                    columns={columnsOf(names)}
                     rows={events}
                     keyOf={(entry) => entry.eventId}
                   />

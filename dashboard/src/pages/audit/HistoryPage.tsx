@@ -4,7 +4,7 @@ import { LinkButton } from "../../components/Button";
 import { Show } from "../../components/Show";
 import { Table } from "../../components/Table";
 import { Page } from "../../layout/Page";
-import { COLUMNS } from "./AuditPage";
+import { columnsOf, useNames } from "./AuditPage";
 
 const PAGES: Record<string, string> = { dpl: "/deployments", key: "/keys", org: "/teams" };
 
@@ -13,6 +13,7 @@ export function HistoryPage({ resource }: { resource: string }) {
   const history = useLoad(`history ${resource}`, (signal) =>
     ok(api.GET("/v1/history/{resource}", { params: { path: { resource } }, signal })),
   );
+  const names = useNames();
   const section = PAGES[resource.slice(0, 3)];
   return (
     <Page
@@ -31,7 +32,7 @@ export function HistoryPage({ resource }: { resource: string }) {
           {({ events }) => (
             <Table
               caption="Events"
-              columns={COLUMNS}
+              columns={columnsOf(names)}
               rows={events}
               keyOf={(entry) => entry.eventId}
             />

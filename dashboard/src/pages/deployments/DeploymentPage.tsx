@@ -93,10 +93,12 @@ function Where({ deployment }: { deployment: Deployment }) {
   return (
     <span className="row">
       <Badge status={deployment.status} />
-      <a href={deployment.url} target="_blank" rel="noreferrer" className="wrap">
-        {deployment.url}
-      </a>
-      <Copy text={deployment.url} what="the URL" />
+      <span className="row fixed">
+        <a href={deployment.url} target="_blank" rel="noreferrer" className="wrap">
+          {deployment.url}
+        </a>
+        <Copy text={deployment.url} what="the URL" small />
+      </span>
     </span>
   );
 }

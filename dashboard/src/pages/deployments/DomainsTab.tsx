@@ -146,11 +146,13 @@ function OneDomain({
         )}
       </div>
       <FailureNotice failure={verify.failure} />
-      {domain.problems.map((problem) => (
-        <Notice tone="warn" key={`${problem.code} ${problem.type} ${problem.name}`}>
-          {problem.message}
+      {domain.problems.length > 0 && (
+        <Notice tone="warn">
+          {domain.problems.map((problem) => (
+            <span key={`${problem.code} ${problem.type} ${problem.name}`}>{problem.message}</span>
+          ))}
         </Notice>
-      ))}
+      )}
       {domain.verifiedAt === null && <p className="soft">Make these records where your DNS is:</p>}
       <Table
         caption="DNS records"
@@ -194,9 +196,9 @@ function OneDomain({
 
 function Copied({ text, what }: { text: string; what: string }) {
   return (
-    <span className="row">
+    <span className="row fixed">
       <code className="wrap">{text}</code>
-      <Copy text={text} what={what} />
+      <Copy text={text} what={what} small />
     </span>
   );
 }

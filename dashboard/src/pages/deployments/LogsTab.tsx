@@ -17,7 +17,7 @@ const LEVELS: ReadonlyArray<{ value: Level; name: string }> = [
   { value: "error", name: "Errors" },
 ];
 const GRAVE: Record<string, number> = { warning: 1, warn: 1, error: 2, critical: 2, fatal: 2 };
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 
 /** What the program writes, as it writes it. */
 export function LogsTab({ deployment }: TabProps) {

@@ -65,11 +65,11 @@ export function MetricsTab({ deployment }: TabProps) {
             </section>
             <section className="card">
               <Chart
-                title="Processor"
+                title="Processor (thousandths of a core)"
                 from={from}
                 to={to}
-                format={(value) => `${count(Math.round(value))}m`}
-                series={[{ name: "thousandths of one", points: all.cpu }]}
+                format={count}
+                series={[{ name: "used", points: all.cpu }]}
               />
             </section>
             <section className="card">

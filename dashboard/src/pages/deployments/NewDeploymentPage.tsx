@@ -33,7 +33,7 @@ export function NewDeploymentPage() {
     setProgress("Asking for the deployment …");
     const body = wishOf(form, image, team.id, images.data?.images ?? []);
     const made = await ok(api.POST("/v1/deployments", { body }));
-    navigate(`/deployments/${made.id}`);
+    navigate(`/deployments/${made.id}${form.has("archive") ? "/logs" : ""}`); // to see it built
   });
 
   return (
@@ -65,9 +65,12 @@ export function NewDeploymentPage() {
                 label="Name"
                 name="appName"
                 required
-                hint="Small letters, digits and hyphens. It becomes the first part of the URL."
-                pattern="[a-z0-9][a-z0-9\-]*"
-                maxLength={63}
+                hint="3 to 40 small letters, digits and hyphens, a letter first. The URL begins with it."
+                pattern="[a-z](-?[a-z0-9])+"
+                title="Small letters, digits and single hyphens, a letter first"
+                placeholder="orders-api"
+                minLength={3}
+                maxLength={40}
                 spellCheck={false}
                 autoCapitalize="none"
                 failure={create.failure}

@@ -2,7 +2,7 @@ import { api, ok, type Schema } from "../../api/client";
 import { useLoad } from "../../api/useLoad";
 import { Badge, Tag } from "../../components/Badge";
 import { Moment } from "../../components/Moment";
-import { plural } from "../../components/numbers";
+import { cores, memory, plural } from "../../components/numbers";
 import { Show } from "../../components/Show";
 import { Stat } from "../../components/Stat";
 import { Table, type Column } from "../../components/Table";
@@ -33,7 +33,7 @@ export function OverviewTab({ deployment, news }: TabProps) {
         <section className="card" aria-label="Replicas">
           <Show of={status}>
             {(now) => (
-              <div className="columns stats">
+              <div className="columns stats two">
                 <Stat name="Health" value={<Badge status={now.health} />} />
                 <Stat
                   name="Replicas ready"
@@ -55,7 +55,8 @@ export function OverviewTab({ deployment, news }: TabProps) {
             <dd>{deployment.port}</dd>
             <dt>Each replica</dt>
             <dd>
-              {deployment.resources.cpu} processor, {deployment.resources.memory} memory
+              {cores(deployment.resources.cpu)} of a processor core,{" "}
+              {memory(deployment.resources.memory)} of memory
             </dd>
             <dt>Health check</dt>
             <dd>

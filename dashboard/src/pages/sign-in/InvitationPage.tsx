@@ -22,6 +22,20 @@ export function InvitationPage({ token }: { token: string }) {
     tell(`You are a member of ${member.name}.`);
     navigate(`/teams/${member.teamId}`, { replace: true });
   });
+  if (preview.failure?.status === 404) {
+    return (
+      <Gate
+        title="No such invitation"
+        lead="The link is mistyped, or the invitation was taken back. Ask for another one."
+      >
+        <div>
+          <LinkButton to="/" look="secondary">
+            Go home
+          </LinkButton>
+        </div>
+      </Gate>
+    );
+  }
   return (
     <Gate title="An invitation">
       <Show of={preview}>

@@ -6,6 +6,7 @@ import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Link } from "../../routing/router";
 import { Gate } from "./Gate";
+import { IncompleteLink } from "./IncompleteLink";
 import { linkToken } from "./links";
 
 export function ForgotPasswordPage() {
@@ -62,6 +63,13 @@ export function ResetPasswordPage() {
       <Gate title="The password is set" lead="You are signed out everywhere. Sign in with it.">
         <LinkButton to="/sign-in">Sign in</LinkButton>
       </Gate>
+    );
+  }
+  if (!token) {
+    return (
+      <IncompleteLink>
+        <Link to="/forgot-password">Send another</Link>
+      </IncompleteLink>
     );
   }
   return (

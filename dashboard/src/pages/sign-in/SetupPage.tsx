@@ -6,6 +6,7 @@ import { FailureNotice } from "../../components/Notice";
 import { Link } from "../../routing/router";
 import { useSession } from "../../session/session";
 import { Gate } from "./Gate";
+import { IncompleteLink } from "./IncompleteLink";
 import { linkToken } from "./links";
 
 const KEPT = "tallyport-setup";
@@ -29,6 +30,15 @@ export function SetupPage() {
       <Gate title="It is yours to look after" lead="You are an admin of this platform now.">
         <LinkButton to="/">Go on</LinkButton>
       </Gate>
+    );
+  }
+  if (!token) {
+    return (
+      <IncompleteLink>
+        <p className="soft small">
+          On the server, <code>tallyport admin create</code> prints another.
+        </p>
+      </IncompleteLink>
     );
   }
   return (

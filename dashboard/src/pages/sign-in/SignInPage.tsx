@@ -63,7 +63,7 @@ export function SignInPage({ because }: { because?: string }) {
     );
   }
   return (
-    <Gate title="Sign in">
+    <Gate title="Sign in" lead="Deploy APIs, call them with keys, see every request counted.">
       {because && <Notice>{because}</Notice>}
       <Form
         action={signIn}

@@ -47,7 +47,7 @@ export function SignUpPage() {
         <Field
           label="Name"
           name="username"
-          hint="Letters, digits, and - _ . between them. Others in your teams see it."
+          hint="3 to 32 letters and digits, with - _ . between them. Others in your teams see it."
           required
           minLength={3}
           maxLength={32}

@@ -4,6 +4,7 @@ import { useAction } from "../../api/useAction";
 import { Button, LinkButton } from "../../components/Button";
 import { FailureNotice } from "../../components/Notice";
 import { Gate } from "./Gate";
+import { IncompleteLink } from "./IncompleteLink";
 import { linkToken } from "./links";
 
 /** One click, because programs that look at mails open links, too. */
@@ -20,6 +21,7 @@ export function VerifyEmailPage() {
       </Gate>
     );
   }
+  if (!token) return <IncompleteLink />;
   return (
     <Gate title="Is this address yours?" lead="Then say so, and your account can use it.">
       <FailureNotice failure={verify.failure} />

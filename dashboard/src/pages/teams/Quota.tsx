@@ -1,6 +1,7 @@
 import { api, ok } from "../../api/client";
 import { useLoad } from "../../api/useLoad";
 import { Show } from "../../components/Show";
+import { cores, memory as size } from "../../components/numbers";
 import { Stat } from "../../components/Stat";
 
 /** How much a team runs, and how much it may. */
@@ -15,8 +16,8 @@ export function Quota({ teamId }: { teamId: string }) {
           <div className="columns stats">
             <Stat name="Deployments" value={`${deployments.used} of ${deployments.limit}`} />
             <Stat name="Replicas" value={`${replicas.used} of ${replicas.limit}`} />
-            <Stat name="Processor" value={`${cpu.used} of ${cpu.limit}`} />
-            <Stat name="Memory" value={`${memory.used} of ${memory.limit}`} />
+            <Stat name="Processor cores" value={`${cores(cpu.used)} of ${cores(cpu.limit)}`} />
+            <Stat name="Memory" value={`${size(memory.used)} of ${size(memory.limit)}`} />
           </div>
         )}
       </Show>
