@@ -42,6 +42,7 @@ from api.kept_answers import KeptAnswers
 from api.live import routes as live
 from api.openapi import operation_id
 from api.services import Services
+from api.webhooks import routes as webhooks
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 METHOD_NOT_ALLOWED = 405
@@ -65,6 +66,7 @@ ROUTERS = (
     estimates.router,
     audit.router,
     live.router,
+    webhooks.router,
     admin.router,
     # Without the prefix /v1:
     health.router,

@@ -63,6 +63,8 @@ EXAMPLES: Mapping[str, object] = {
     "uptime": "2h 30m 45s",
     "search": "error",
     "tail": 100,
+    # webhooks
+    "eventTypes": ["deployment.*"],
     # times and places
     "from": MOMENT,
     "to": LATER,

@@ -36,6 +36,7 @@ TAGS = {
     "Analytics": "What was called and how it went.",
     "Usage and billing": "How much was served, and what it costs.",
     "Live events": "What happens, as it happens.",
+    "Webhooks": "Your own servers, told of what happens.",
     "Audit": "Who did what, when, and from where.",
     "Administration": "For those who look after the platform.",
     "Operations": "Health and numbers of the installation itself.",

@@ -78,6 +78,14 @@ class Followers(Protocol):
         ...
 
 
+class Lookup(Protocol):
+    """Looks names up, to tell people early that we would not connect there."""
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """Return every address of the name; raises `OSError`."""
+        ...
+
+
 class EventDecoder(Protocol):
     """Turns stored events into today's."""
 
@@ -98,6 +106,10 @@ class Options:
     """Our own names: nobody adds one of them, or one below, as a custom domain."""
     tls: bool = False
     """Whether the gateway speaks TLS, so that a certificate is of use."""
+    webhooks_max: int = 20
+    """How many webhooks a team may have."""
+    webhook_hosts: tuple[str, ...] = ()
+    """Hosts in networks of our own that the operator lets webhooks go to, also without TLS."""
     domains_max: int = 20
     """How many custom domains a deployment may have."""
     rate_auth: int = 10
@@ -175,6 +187,7 @@ class Services:
     followers: Followers
     registries: Registries
     sources: Sources
+    lookup: Lookup
     certificates: CertificateStore
     inspect_certificate: Inspector
     secret: bytes

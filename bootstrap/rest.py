@@ -24,6 +24,7 @@ from infrastructure.clickhouse.client import ClickHouseClient, ClickHouseOptions
 from infrastructure.containers.catalogue import PredefinedImages
 from infrastructure.counters.redis import RedisCounters
 from infrastructure.ending import end
+from infrastructure.outside.client import Lookup
 from infrastructure.registries import NoRegistries, Registries
 from infrastructure.registries.http import HttpRegistries
 from infrastructure.report_signatures.github import GithubSignatures
@@ -98,6 +99,7 @@ def _services(
         followers=Followers(logs),
         registries=registries,
         sources=sources,
+        lookup=Lookup(),
         certificates=core.certificates(),
         inspect_certificate=inspected,
         tokens=JwtTokens(
@@ -123,6 +125,8 @@ def _options(settings: Settings) -> Options:
         tls=settings.tls.port > 0,
         platform_hosts=_platform_hosts(settings),
         domains_max=settings.domains.per_deployment_max,
+        webhooks_max=settings.webhooks.per_team_max,
+        webhook_hosts=settings.webhooks.private_hosts,
         rate_auth=api.rate_auth,
         rate_deployments=api.rate_deployments,
         rate_reads=api.rate_reads,

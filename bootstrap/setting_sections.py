@@ -12,6 +12,7 @@ from bootstrap.certificate_settings import Tls
 from bootstrap.container_settings import Containers, Quotas, ReplicaUsage, Sources
 from bootstrap.domain_settings import Domains
 from bootstrap.setting_kinds import setting
+from bootstrap.webhook_settings import Webhooks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -421,6 +422,7 @@ class Settings:
     quotas: Quotas = Quotas()  # noqa: RUF009 - the same
     sources: Sources = Sources()  # noqa: RUF009 - the same
     domains: Domains = Domains()  # noqa: RUF009 - the same
+    webhooks: Webhooks = Webhooks()  # noqa: RUF009 - the same
     logs: Logs = Logs()
     usage: ReplicaUsage = ReplicaUsage()  # noqa: RUF009 - the same
     prices: Prices = Prices()

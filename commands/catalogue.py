@@ -10,6 +10,7 @@ from commands import (
     mail,
     metering,
     teams,
+    webhooks,
 )
 from commands.bus import Handlers
 
@@ -23,4 +24,5 @@ HANDLERS: Handlers = {
     **certificates.HANDLERS,
     **mail.HANDLERS,
     **teams.HANDLERS,
+    **webhooks.HANDLERS,
 }

@@ -283,6 +283,15 @@ async def owners_of(team_id: str, work: Work) -> tuple[str, ...]:
     return tuple(user_id for user_id, role in team.members.items() if role is Role.OWNER)
 
 
+async def managers_of(team_id: str, work: Work) -> tuple[str, ...]:
+    """Return the ids of a team's owners and admins."""
+    team = (await work.load(TEAM, team_id)).state
+    if team is None:
+        return await owners_of(team_id, work)
+    managers = {Role.OWNER, Role.ADMIN}
+    return tuple(user_id for user_id, role in team.members.items() if role in managers)
+
+
 async def _claim_name(name: str, team_id: str, work: Work) -> None:
     await work.claim(NAME_SCOPE, skeleton(name), owner_id=team_id, taken=TeamNameTaken())
 

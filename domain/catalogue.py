@@ -19,6 +19,7 @@ from domain.kernel import events as kernel
 from domain.mail import events as mail
 from domain.metering import events as metering
 from domain.teams import events as teams
+from domain.webhooks import events as webhooks
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
     "kernel.ValueClaimed@1": kernel.ValueClaimed,
@@ -118,6 +119,15 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "teams.InvitationCreated@1": teams.InvitationCreated,
     "teams.InvitationAccepted@1": teams.InvitationAccepted,
     "teams.InvitationRevoked@1": teams.InvitationRevoked,
+    "webhooks.WebhookCreated@1": webhooks.WebhookCreated,
+    "webhooks.WebhookUpdated@1": webhooks.WebhookUpdated,
+    "webhooks.WebhookSecretRotated@1": webhooks.WebhookSecretRotated,
+    "webhooks.WebhookDisabled@1": webhooks.WebhookDisabled,
+    "webhooks.WebhookEnabled@1": webhooks.WebhookEnabled,
+    "webhooks.WebhookTestRequested@1": webhooks.WebhookTestRequested,
+    "webhooks.WebhookRetryRequested@1": webhooks.WebhookRetryRequested,
+    "webhooks.WebhookReplayRequested@1": webhooks.WebhookReplayRequested,
+    "webhooks.WebhookDeleted@1": webhooks.WebhookDeleted,
     "audit.AccessDenied@1": audit.AccessDenied,
     "metering.RequestsServed@1": metering.RequestsServed,
     "metering.ApiKeysUsed@1": metering.ApiKeysUsed,

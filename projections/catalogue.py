@@ -19,6 +19,7 @@ from projections.second_factors import SECOND_FACTORS
 from projections.teams import INVITATIONS, MEMBERS, TEAMS
 from projections.usage import REQUEST_TOTALS
 from projections.view import View
+from projections.webhooks import WEBHOOKS
 
 VIEWS: tuple[View[Any], ...] = (
     USERS,
@@ -42,6 +43,7 @@ VIEWS: tuple[View[Any], ...] = (
     HOSTS,
     KEYS,
     REQUEST_TOTALS,
+    WEBHOOKS,
     MAILS,
     AUDIT,
 )

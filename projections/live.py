@@ -1,6 +1,6 @@
 """What watchers are told as it happens: the log's events in the words of the contract."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,20 @@ from projections.deployments import DeploymentRow, deployment_changes, fold_depl
 
 WATCHED = ("deployments.", "custom_domains.", "api_keys.")
 """Topics that may be told of; the others are not even decoded."""
+LIVE_TYPES: Mapping[str, str] = {
+    "deployment.created": "A deployment was asked for.",
+    "deployment.updated": "It is to run something else, or the same in another way.",
+    "deployment.status.changed": "It stands otherwise than before: it runs, stopped, failed.",
+    "deployment.revision.failed": "A revision did not come up; the one before goes on.",
+    "deployment.transferred": "It belongs to another team from now on. Both teams are told.",
+    "deployment.deleted": "It is gone.",
+    "domain.verified": "A domain's records are right: it is routed.",
+    "domain.failed": "A domain's records are not right.",
+    "key.created": "An API key was made.",
+    "key.updated": "An API key may do something else, or has another secret.",
+    "key.revoked": "An API key is shut out.",
+}
+"""Every type there is, and what it tells. What webhooks may ask for."""
 DEPLOYMENTS_MAX = 10_000
 _KEY_TYPES: dict[type[object], str] = {ApiKeyCreated: "key.created", ApiKeyRevoked: "key.revoked"}
 

@@ -18,7 +18,17 @@ READS = frozenset(
         "team:read",
     }
 )
-WRITES = frozenset({"deployments:write", "keys:write", "call:*", "audit:read", "billing:read"})
+WRITES = frozenset(
+    {
+        "deployments:write",
+        "keys:write",
+        "call:*",
+        "audit:read",
+        "billing:read",
+        "webhooks:read",
+        "webhooks:write",
+    }
+)
 MANAGES = frozenset({"team:write"})
 OWNS = frozenset({"admin:*"})
 

@@ -25,6 +25,8 @@ class Template(StrEnum):
     """`change`: on, off, recovery_codes, recovery_code_used, passkey_added or passkey_removed."""
     KEY_LEAKED = "key_leaked"
     KEY_EXPIRING = "key_expiring"
+    WEBHOOK_DISABLED = "webhook_disabled"
+    """`reason`: failing or gone."""
     ERASED = "erased"
 
 
@@ -58,6 +60,7 @@ PARAMETERS: Mapping[Template, frozenset[str]] = {
     Template.SECOND_FACTOR_CHANGED: frozenset({"change"}),
     Template.KEY_LEAKED: frozenset({"name", "prefix", "outcome"}),
     Template.KEY_EXPIRING: frozenset({"name", "prefix", "expires_at"}),
+    Template.WEBHOOK_DISABLED: frozenset({"name", "reason", "since"}),
     Template.ERASED: frozenset(),
 }
 """What each has to be told, besides the username of a recipient who has one."""

@@ -141,6 +141,14 @@ class Visitor:
         added: Body = answer.json()
         return added
 
+    async def add_webhook(self, *event_types: str, **changes: Any) -> Body:
+        """Make a webhook; its secret is in what is returned."""
+        wish = {"url": "https://hooks.example.com/t", "eventTypes": list(event_types or ("*",))}
+        answer = await self.post("/v1/webhooks", {**wish, **self._whose(), **changes})
+        assert answer.status_code == 201, answer.text
+        made: Body = answer.json()
+        return made
+
     async def add_passkey(self) -> str:
         """Let a new security key sign one in; return the passkey's id."""
         origin = self.api.services.options.public_url
@@ -292,6 +300,12 @@ async def held_back(api: Api) -> AsyncIterator[None]:
         yield
 
 
+async def looked_up(host: str, port: int) -> list[str]:
+    """Answer as DNS does where nobody means harm."""
+    del port
+    return [host if host[0].isdigit() or ":" in host else "93.184.215.14"]
+
+
 MakeServices = Callable[..., Services]
 
 
@@ -337,6 +351,7 @@ async def services_of(
         followers=Followers(LogQueries(clickhouse)),
         registries=NoRegistries(),
         sources=FolderSources(Path(uploads.name)),
+        lookup=looked_up,
         certificates=installation.certificates,
         inspect_certificate=inspected,
         tokens=JwtTokens(

@@ -9,6 +9,8 @@ from tests.api.test_routes import TABLE, Row, is_problem, team_in, url_of
 ALSO = {
     "GET /v1/api-keys": "keys:write",
     "GET /v1/api-keys/{key_id}": "keys:write",
+    "GET /v1/webhooks": "webhooks:write",
+    "GET /v1/webhooks/{webhook_id}": "webhooks:write",
     "GET /v1/usage": "analytics:read",
 }
 """Who may do the one sees what it is about, too."""

@@ -22,6 +22,7 @@ REGISTRATION = {
 }
 LOGIN = {"email": "anna@example.com", "password": PASSWORD}
 DEPLOYMENT = {"appName": "shop", "image": "tallyport/echo", "port": 8080}
+WEBHOOK = {"url": "https://hooks.example.com/t", "eventTypes": ["deployment.*"]}
 CREDENTIAL = {"id": "AAAA", "rawId": "AAAA", "type": "public-key"}
 ATTESTATION = {**CREDENTIAL, "response": {"clientDataJSON": "e30", "attestationObject": "oA"}}
 ASSERTION = {
@@ -452,6 +453,31 @@ TABLE = [
     Row(method="GET", path="/v1/images"),
     Row(method="POST", path="/v1/sources", scope="deployments:write", query=True, archive=True),
     Row(method="POST", path="/v1/events/ticket", person=True),
+    Row(
+        method="POST",
+        path="/v1/webhooks",
+        scope="webhooks:write",
+        body=WEBHOOK,
+        wrong={"url": "https://localhost/", "eventTypes": ["nothing.*"], "description": 7},
+    ),
+    Row(method="GET", path="/v1/webhooks", scope="webhooks:read", query=True),
+    Row(method="GET", path="/v1/webhooks/event-types"),
+    Row(method="GET", path="/v1/webhooks/{webhook_id}", scope="webhooks:read"),
+    Row(
+        method="PATCH",
+        path="/v1/webhooks/{webhook_id}",
+        scope="webhooks:write",
+        body={"enabled": False},
+        wrong={"url": "gopher://example.com/", "eventTypes": [], "enabled": 1, "description": 7},
+    ),
+    Row(method="DELETE", path="/v1/webhooks/{webhook_id}", scope="webhooks:write"),
+    Row(
+        method="POST",
+        path="/v1/webhooks/{webhook_id}/rotate-secret",
+        scope="webhooks:write",
+        body={},
+        wrong={"graceSeconds": 604_801},
+    ),
     Row(method="GET", path="/v1/analytics/overview", scope="analytics:read", query=True),
     Row(
         method="GET",
@@ -505,6 +531,8 @@ async def url_of(row: Row, visitor: Visitor) -> str:  # noqa: C901  an id after 
     if "{domain_id}" in path:
         added = await visitor.add_domain(path.split("/")[3], f"{secrets.token_hex(5)}.example.com")
         path = path.replace("{domain_id}", added["id"])
+    if "{webhook_id}" in path:
+        path = path.replace("{webhook_id}", (await visitor.add_webhook())["id"])
     if "{team_id}" in path:
         team_id = visitor.team_id or await visitor.found_team(f"Team {secrets.token_hex(5)}")
         path = path.replace("{team_id}", team_id)

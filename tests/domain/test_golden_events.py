@@ -28,6 +28,7 @@ from domain.mail.mail import MAIL
 from domain.metering.events import RequestsServed
 from domain.metering.values import decode_frame
 from domain.teams.team import TEAM
+from domain.webhooks.webhook import WEBHOOK
 from infrastructure.event_store.codec import JsonCodec
 from infrastructure.sealing import subjects_in
 from infrastructure.sealing.postgres import PostgresVault
@@ -47,6 +48,7 @@ AGGREGATES: tuple[Aggregate, ...] = (
     MAIL,
     TEAM,
     TEAM_QUOTA,
+    WEBHOOK,
 )
 FILES = sorted(FOLDER.glob("*.json"))
 

@@ -39,6 +39,7 @@ from domain.identity.events import PasskeyAdded
 from domain.kernel.errors import DomainError
 from domain.mail.events import MailRequested
 from domain.teams.values import Role
+from domain.webhooks.events import WebhookCreated
 from projections.catalogue import VIEWS
 from projections.view import View
 from tests.projections.asking import NOON, Gateway, digest, line, rebuild, seeded
@@ -62,6 +63,7 @@ async def test_after_a_random_history_every_view_equals_its_replay(
     await story.invite(people[0], people[1])
     await story.part(people[0], people[1])
     await story.name(people[0])
+    await story.be_told(people[0])
     live = {view.name: await digest(installation, view) for view in VIEWS}
     await asyncio.gather(*(rebuild(installation, view) for view in VIEWS))
     assert {view.name: await digest(installation, view) for view in VIEWS} == live
@@ -154,6 +156,17 @@ class Story:
             not_after=now,
         )
         await self._installation.append("crt-0000000001", issued)
+
+    async def be_told(self, person: Person) -> None:
+        made = WebhookCreated(
+            webhook_id="whk-0000000001",
+            team_id=person.team_id,
+            url="sealed",
+            event_types=("*",),
+            secret="sealed",
+            created_by=person.user_id,
+        )
+        await self._installation.append("whk-0000000001", made)
 
     async def step(self) -> None:
         steps = [self._make, self._make, self._change, self._change, self._observe, self._serve]

@@ -1,0 +1,1 @@
+"""Webhooks: what is told to servers of the teams, and what became of it."""

@@ -1,0 +1,26 @@
+"""The settings about webhooks."""
+
+from dataclasses import dataclass
+
+from bootstrap import setting_kinds as kinds
+from bootstrap.setting_kinds import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhooks:
+    """Webhooks: what happens, told to servers of the teams' own."""
+
+    per_team_max: int = setting(
+        "TALLYPORT_WEBHOOKS_MAX",
+        kinds.number(0, 10_000),
+        "20",
+        "Webhooks that one team may have.",
+    )
+    private_hosts: tuple[str, ...] = setting(
+        "TALLYPORT_WEBHOOK_HOSTS",
+        kinds.HOSTS,
+        "",
+        "Hosts of your own networks that webhooks may go to, at any port and also without TLS; all"
+        " others have to be public and are reached at https, port 443.",
+        otherwise=(),
+    )
