@@ -47,7 +47,6 @@ log = structlog.get_logger()
 
 THREADS = 16
 SLOW_THREADS = 32
-ANSWER_SECONDS_MAX = 20
 PULL_SECONDS_MAX = 600
 PING_SECONDS_MAX = 5
 ATTEMPTS = 50
@@ -68,6 +67,8 @@ class DockerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """unix:///path or tcp://host:port (without TLS)."""
     internal: bool = True
     """Whether a team's network leads nowhere else: a replica can be called but cannot call out."""
+    answer_seconds_max: float = 20
+    """How long the engine may take for one answer."""
     attach: tuple[str, ...] = ()
     """Containers (by name) that must reach the replicas: HAProxy, the provisioner itself."""
 
@@ -218,12 +219,12 @@ class DockerDriver:
         if self._options.host.startswith("unix://"):
             # The library leaves a socket open for each time it finds nobody there.
             with socket.socket(socket.AF_UNIX) as knock:
-                knock.settimeout(ANSWER_SECONDS_MAX)
+                knock.settimeout(self._options.answer_seconds_max)
                 knock.connect(self._options.host.removeprefix("unix://"))
         client = docker.APIClient(
             base_url=self._options.host,
             version=request.API_VERSION,
-            timeout=ANSWER_SECONDS_MAX,
+            timeout=self._options.answer_seconds_max,
             max_pool_size=THREADS,
         )
         try:

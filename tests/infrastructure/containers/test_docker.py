@@ -5,7 +5,6 @@ import io
 import ipaddress
 import socket
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,15 +241,14 @@ async def test_an_engine_that_is_away_is_an_error_and_never_an_empty_answer(
 
 
 async def test_an_engine_that_hangs_is_an_error_in_bounded_time(
-    new_docker_driver: Callable[..., DockerDriver], monkeypatch: pytest.MonkeyPatch
+    new_docker_driver: Callable[..., DockerDriver],
 ) -> None:
-    monkeypatch.setattr("infrastructure.containers.docker.ANSWER_SECONDS_MAX", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        hanging = new_docker_driver(host=f"tcp://127.0.0.1:{deaf.getsockname()[1]}")
-        started = time.monotonic()
-        with pytest.raises(EngineUnavailable):
-            await hanging.list_replicas()
-        assert time.monotonic() - started < 5
+        host = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"
+        hanging = new_docker_driver(host=host, answer_seconds_max=0.5)
+        async with asyncio.timeout(60):
+            with pytest.raises(EngineUnavailable):
+                await hanging.list_replicas()
         await hanging.close()
 
 

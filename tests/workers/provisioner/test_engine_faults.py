@@ -20,12 +20,11 @@ async def test_an_engine_that_does_not_tell_the_truth_costs_no_replica(
     docker_engine: str,
     new_docker_driver: Callable[..., InspectedDocker],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     mood: Mood,
 ) -> None:
-    monkeypatch.setattr("infrastructure.containers.docker.ANSWER_SECONDS_MAX", 1)
     async with Doorway(docker_engine, tmp_path) as doorway:
-        driver = new_docker_driver(host=doorway.host)
+        patience = {"answer_seconds_max": 3} if mood == "hangs" else {}
+        driver = new_docker_driver(host=doorway.host, **patience)
         honest = new_docker_driver(installation=driver._options.installation)
         stage = Stage(driver, tmp_path)
         stage.start()
