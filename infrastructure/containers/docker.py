@@ -100,6 +100,7 @@ class DockerDriver:
         self._options = options
         self._passed = passed
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="docker-look")
         self._slow_threads = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="docker-pull")
         self._http = http_client(options.host)
         self._checks = DockerChecks(self._http, options.host)
@@ -123,7 +124,8 @@ class DockerDriver:
 
     async def list_replicas(self) -> Sequence[ActualReplica]:
         """Return all replicas of this installation; raises `EngineUnavailable`."""
-        return await self._call(self._list)
+        # In a thread of its own: whoever looks does not wait for what is being started.
+        return await self._run(self._looking, self._list)
 
     async def start(self, spec: ReplicaSpec) -> None:
         """Make the replica run; one with its id that runs already is left as it is."""
@@ -182,8 +184,8 @@ class DockerDriver:
     async def close(self) -> None:
         """Let go of the engine. Containers run on."""
         await self._http.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._slow_threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._looking, self._slow_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         self._disconnect()
 
     async def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -225,7 +227,7 @@ class DockerDriver:
             base_url=self._options.host,
             version=request.API_VERSION,
             timeout=self._options.answer_seconds_max,
-            max_pool_size=THREADS,
+            max_pool_size=THREADS + 1,
         )
         try:
             system = client.info().get("OperatingSystem", "")
@@ -244,7 +246,8 @@ class DockerDriver:
         known, seen = self._inspected, {}
         for found in self._containers():
             key = _identity(found)
-            replica = known.get(key) or self._inspect(found["Id"])
+            replica = known.get(key) or request.half_made_replica(found)
+            replica = replica or self._inspect(found["Id"])
             if replica is not None:
                 seen[key] = replica
         if not seen:

@@ -184,16 +184,8 @@ def actual_replica(
     if publish:
         address, port = _published(details, port=port)
     running = state is ReplicaState.RUNNING
-    return ActualReplica(
-        replica_id=found[label("replica")],
-        engine_id=details["Id"],
-        deployment_id=found[label("deployment")],
-        team_id=found[label("team")],
-        revision=int(found[label("revision")]),
-        config_hash=found[label("config_hash")],
-        restarts=int(found[label("restarts")]),
-        crashes=int(found[label("crashes")]),
-        reason=found[label("reason")] or None,
+    return msgspec.structs.replace(
+        _labelled(details["Id"], found, image_id=details["Image"]),
         state=state,
         address=address if running else None,
         port=port,
@@ -201,7 +193,35 @@ def actual_replica(
         finished_at=None if running else parse_time(details["State"]["FinishedAt"]),
         exit_code=details["State"]["ExitCode"] if state is ReplicaState.EXITED else None,
         out_of_memory=bool(details["State"]["OOMKilled"]),
-        image_digest=found.get(label("image"), "").partition("@")[2] or details["Image"],
+    )
+
+
+def half_made_replica(listed: Mapping[str, object]) -> ActualReplica | None:
+    """Return a container that was never started by what a list says of it; None for any other.
+
+    The engine does not answer `inspect` while it starts the container, and that may be long.
+    """
+    details: dict = listed  # type: ignore[assignment, type-arg]
+    if _STATES.get(details["State"]) is not ReplicaState.CREATED:
+        return None
+    return _labelled(details["Id"], details["Labels"], image_id=details["ImageID"])
+
+
+def _labelled(engine_id: str, found: Mapping[str, str], *, image_id: str) -> ActualReplica:
+    """Return what the labels say, of a replica that does not run yet."""
+    return ActualReplica(
+        replica_id=found[label("replica")],
+        engine_id=engine_id,
+        deployment_id=found[label("deployment")],
+        team_id=found[label("team")],
+        revision=int(found[label("revision")]),
+        config_hash=found[label("config_hash")],
+        restarts=int(found[label("restarts")]),
+        crashes=int(found[label("crashes")]),
+        reason=found[label("reason")] or None,
+        state=ReplicaState.CREATED,
+        port=int(found[label("port")]),
+        image_digest=found.get(label("image"), "").partition("@")[2] or image_id,
         own_check=msgspec.json.decode(found.get(label("own_check"), "[]"), type=tuple[str, ...]),
     )
 

@@ -19,6 +19,8 @@ BUSYBOX = Path("/bin/busybox")
 APPLETS = ("sh", "sleep", "head", "tr", "httpd", "id", "touch", "cat", "wget", "nc", "stat")
 HOSTILE_PROGRAM = Path(__file__).parent / "hostile.py"
 
+SERVES = "tallyport-test/serves"
+"""The one with good manners: it answers, and needs next to nothing for it."""
 CRASHES = "tallyport-test/crashes"
 NEVER_OPENS = "tallyport-test/never-opens"
 IGNORES_SIGTERM = "tallyport-test/ignores-sigterm"
@@ -41,6 +43,7 @@ HOSTILE = CatalogueImage(
     build=lambda: python_image(HOSTILE_PROGRAM, port=8080),
 )
 _SHELL = {
+    SERVES: "cd /tmp && exec httpd -f -p 8080",
     CRASHES: "echo starting; echo cannot find the database >&2; exit 3",
     NEVER_OPENS: "echo thinking; while true; do sleep 1; done",
     IGNORES_SIGTERM: "trap '' TERM; echo deaf; while true; do sleep 1; done",
@@ -49,6 +52,10 @@ _SHELL = {
     EATS_MEMORY: "x=$(head -c 400000000 /dev/zero | tr '\\0' x); echo ${#x}",
 }
 _PYTHON = {
+    SERVES: (
+        "import os\nfrom http.server import SimpleHTTPRequestHandler, test\n"
+        "test(SimpleHTTPRequestHandler, port=int(os.environ['PORT']))"
+    ),
     CRASHES: "import sys; print('starting', flush=True); sys.exit('cannot find the database')",
     NEVER_OPENS: "import time; print('thinking', flush=True); time.sleep(600)",
     IGNORES_SIGTERM: (
@@ -61,8 +68,8 @@ _PYTHON = {
 }
 
 
-def badly_behaved(image: str) -> CatalogueImage:
-    """Return one of them as a predefined image."""
+def shell_image(image: str) -> CatalogueImage:
+    """Return one of the small programs as a predefined image."""
     return CatalogueImage(
         image=image,
         description="for tests",
@@ -93,8 +100,8 @@ HAVING_INSTRUCTIONS = (
 
 def catalogue() -> PredefinedImages:
     """Return the sample API and everything with bad manners."""
-    bad = [badly_behaved(image) for image in _SHELL]
-    return PredefinedImages([ECHO, HOSTILE, *HAVING_INSTRUCTIONS, *bad])
+    shells = [shell_image(image) for image in _SHELL]
+    return PredefinedImages([ECHO, HOSTILE, *HAVING_INSTRUCTIONS, *shells])
 
 
 def busybox_image(script: str, *changes: str) -> LocalImage:
@@ -121,19 +128,7 @@ def busybox_archive() -> bytes:
         program.size, program.mode = BUSYBOX.stat().st_size, 0o755
         with BUSYBOX.open("rb") as content:
             archive.addfile(program, content)
-        for name in (
-            "sh",
-            "sleep",
-            "head",
-            "tr",
-            "httpd",
-            "id",
-            "touch",
-            "cat",
-            "wget",
-            "nc",
-            "stat",
-        ):
+        for name in APPLETS:
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             archive.addfile(link)

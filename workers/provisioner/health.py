@@ -6,6 +6,7 @@ starting one is probed more often, so that it serves as soon as it can.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,8 +22,9 @@ from infrastructure.containers import (
 )
 
 STARTING_PERIOD_SECONDS = 0.2
-FIRST_PERIODS_SECONDS = 0.02
-"""The first wait between two connections, the growth of each wait after it: most start soon."""
+FIRST_PERIOD_SECONDS = 0.02
+SHARE_OF_START = 0.1
+"""How much longer than it needed a starting replica may seem to need: a look every tenth of it."""
 STARTING_COMMAND_PERIOD_SECONDS = 1.0
 """A command costs the engine more than a connection."""
 STATUS_LINE_BYTES_MAX = 4096
@@ -88,9 +90,9 @@ class HealthMonitor:
     async def _probe_for_ever(self, replica: ActualReplica, check: HealthCheck) -> None:
         engine_id = replica.engine_id
         await self._wait_initially(replica, check)
-        successes = failures = probes = 0
+        successes = failures = 0
+        began = time.monotonic()
         while True:
-            probes += 1
             try:
                 reason = await self._probe(replica, check)
             except EngineUnavailable:
@@ -105,8 +107,9 @@ class HealthMonitor:
             )
             self._first[engine_id].set()
             starting = self._health[engine_id].phase is ReplicaPhase.STARTING
+            elapsed = time.monotonic() - began
             await asyncio.sleep(
-                _starting_period(check, probes) if starting else check.period_seconds
+                _starting_period(check, elapsed) if starting else check.period_seconds
             )
 
     async def _probe(self, replica: ActualReplica, check: HealthCheck) -> str | None:
@@ -142,9 +145,9 @@ class HealthMonitor:
             self._changed()
 
 
-def _starting_period(check: HealthCheck, probes: int) -> float:
+def _starting_period(check: HealthCheck, elapsed_seconds: float) -> float:
     if check.kind in {"http", "tcp"}:
-        growing = FIRST_PERIODS_SECONDS * probes
+        growing = max(FIRST_PERIOD_SECONDS, SHARE_OF_START * elapsed_seconds)
         return min(growing, STARTING_PERIOD_SECONDS, check.period_seconds)
     return min(STARTING_COMMAND_PERIOD_SECONDS, check.period_seconds)
 

@@ -34,8 +34,8 @@ from workers.provisioner.traffic import Gateways, Traffic
 
 log = structlog.get_logger()
 
-PAUSE_SECONDS = 0.05
-"""Shortest time between two looks, however much changes."""
+LOOK_SECONDS_MIN = 0.05
+"""Shortest time from one look to the next, however much changes."""
 SILENT_PHASES = frozenset({"stopped", "deleted"})
 
 
@@ -99,12 +99,13 @@ class Provisioner:
     async def _look_for_ever(self) -> None:
         while True:
             self._wake.clear()
+            began = time.monotonic()
             await self._look()
             # Not `wait_for`: before Python 3.12 it can swallow a cancellation.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._options.interval_seconds):
                     await self._wake.wait()
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(began + LOOK_SECONDS_MIN - time.monotonic())
 
     async def _watch_for_changes(self) -> None:
         while True:

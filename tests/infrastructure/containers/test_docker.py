@@ -24,7 +24,7 @@ from tests.images.programs import (
     EATS_MEMORY,
     KEEPS_FILES,
     NEVER_OPENS,
-    badly_behaved,
+    shell_image,
 )
 from tests.images.registry import Registry
 from tests.infrastructure.containers.test_drivers import until_answering, until_state
@@ -179,7 +179,7 @@ async def test_all_replicas_of_a_revision_run_the_same_content_though_the_tag_mo
     reference = f"tallyport-test/moving:{tag}"
 
     def move(script_of: str) -> None:
-        image = badly_behaved(script_of).build()
+        image = shell_image(script_of).build()
         api.import_image_from_data(
             image.archive(),
             repository="tallyport-test/moving",

@@ -1,10 +1,12 @@
 """An engine that is silent, wrong, full, or shared with somebody who took our names."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from infrastructure.containers import ReplicaState
 from infrastructure.containers.docker import DockerDriver
 from infrastructure.containers.docker_request import container_name
 from tests.docker.doorway import Doorway, Mood
@@ -46,6 +48,35 @@ async def test_an_engine_that_does_not_tell_the_truth_costs_no_replica(
             assert [each for each in now if each.deployment_id == "dpl-1"] == before
         finally:
             await stage.stop()
+            await honest.clear()
+            for each in (honest, driver):
+                await each.close()
+
+
+async def test_who_looks_does_not_wait_for_what_is_being_started(
+    docker_engine: str, new_docker_driver: Callable[..., InspectedDocker], tmp_path: Path
+) -> None:
+    async with Doorway(docker_engine, tmp_path) as doorway:
+        driver = new_docker_driver(host=doorway.host)
+        honest = new_docker_driver(installation=driver._options.installation)
+        try:
+            await driver.start(wanted().replica(1))
+            [running] = await driver.list_replicas()
+            await doorway.become("starts")
+            starting = asyncio.create_task(driver.start(wanted().replica(2)))
+            async with asyncio.timeout(60):
+                while len(replicas := await driver.list_replicas()) == 1:
+                    pass
+            assert running in replicas
+            [half_made] = [each for each in replicas if each != running]
+            assert half_made in await honest.list_replicas()
+            assert half_made.state is ReplicaState.CREATED
+            await doorway.become("honest")
+            await asyncio.gather(starting, return_exceptions=True)
+            await driver.start(wanted().replica(2))
+            states = [each.state for each in await driver.list_replicas()]
+            assert states == [ReplicaState.RUNNING] * 2
+        finally:
             await honest.clear()
             for each in (honest, driver):
                 await each.close()

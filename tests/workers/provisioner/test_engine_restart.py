@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,13 @@ import pytest
 
 from infrastructure.containers.docker import DockerDriver, DockerOptions
 from tests.docker.fixture import ENGINE, no_docker
-from tests.images.programs import catalogue
+from tests.images.programs import SERVES, catalogue
 from tests.workers.provisioner.scene import until, wanted
 from tests.workers.provisioner.test_reconciler import Stage
 
+APPLICATIONS, TEAMS = 50, 5
+PATIENCE_SECONDS = 300.0
+"""For a machine that is busy; how long it takes, `benchmarks/engine_restart` says."""
 DISK_BYTES = 256 * 1024**2
 
 
@@ -54,12 +57,16 @@ def start_engine(folder: Path) -> None:
         no_docker(started.stderr.strip())
 
 
+def all_ready(stage: Stage, names: Sequence[str]) -> bool:
+    return all(len(stage.ear.ready(name)) == 1 for name in names)
+
+
 def is_well(stage: Stage, deployment_id: str) -> bool:
     return stage.ear.last(deployment_id).problem is None
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_after_the_engine_was_killed_everything_runs_again_and_nothing_twice(
+async def test_after_the_engine_was_killed_fifty_applications_serve_again_and_none_twice(
     own_engine: Path, tmp_path: Path
 ) -> None:
     host = f"unix://{own_engine}/docker.sock"
@@ -67,24 +74,29 @@ async def test_after_the_engine_was_killed_everything_runs_again_and_nothing_twi
     driver = DockerDriver(DockerOptions(installation=installation, host=host), catalogue())
     stage = Stage(driver, tmp_path)
     stage.start()
+    names = [f"dpl-{number}" for number in range(APPLICATIONS)]
     try:
-        for number in range(3):
-            stage.wishes.want(wanted(f"dpl-{number}", replicas=2))
-        for number in range(3):
-            await stage.until_ready(2, f"dpl-{number}")
+        for number, name in enumerate(names):
+            team = f"team-{number % TEAMS}"
+            stage.wishes.want(wanted(name, image=SERVES, team_id=team, replicas=1))
+        await until(lambda: all_ready(stage, names), seconds=PATIENCE_SECONDS)
+        before = {each.engine_id for each in await driver.list_replicas()}
+        assert len(before) == APPLICATIONS
         os.kill(int((own_engine / "dockerd.pid").read_text()), signal.SIGKILL)
         await until(lambda: "does not answer" in str(stage.ear.last("dpl-0").problem))
         # Nobody stops sending to what may well run on.
-        assert len(stage.ear.ready("dpl-0")) == 2
+        assert all_ready(stage, names)
         start_engine(own_engine)
-        await until(lambda: stage.provisioner.status.problem is None)
-        for number in range(3):
-            name = f"dpl-{number}"
-            await until(partial(is_well, stage, name))
-            await stage.until_ready(2, name)
+
+        def serves_again() -> bool:
+            now = {each.engine_id for each in stage.provisioner.replicas}
+            well = stage.provisioner.status.problem is None and not now & before
+            return well and all_ready(stage, names) and all(is_well(stage, name) for name in names)
+
+        await until(serves_again, seconds=PATIENCE_SECONDS)
         replicas = await driver.list_replicas()
-        assert len(replicas) == 6
-        assert len({each.replica_id for each in replicas}) == 6
+        assert {each.deployment_id for each in replicas} == set(names)
+        assert len(replicas) == APPLICATIONS
     finally:
         await stage.stop()
         await driver.clear()
