@@ -11,6 +11,7 @@ from starlette.routing import Match
 
 from api import (
     admin,
+    alerts,
     analytics,
     api_keys,
     audit,
@@ -64,6 +65,7 @@ ROUTERS = (
     analytics.router,
     usage.router,
     estimates.router,
+    alerts.router,
     audit.router,
     live.router,
     webhooks.router,

@@ -17,6 +17,7 @@ from api.openapi import refusals
 from api.requests import Read, reading
 from api.schemas import Output, Text
 from commands.work import missing
+from domain.alerts.values import PLATFORM
 from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
 from projections.audit import AUDIT_LISTING, AuditRow, Sought, history, list_audit
@@ -70,6 +71,8 @@ class History(Output):
 async def audit(query: Annotated[AuditQuery, Query()], read: Reading) -> Response:
     """List what happened to the team's things, newest first."""
     team_ids = read.team_ids("audit:read", named=query.team_id)
+    if query.team_id is None and read.caller.actor.platform_admin:
+        team_ids = (*team_ids, PLATFORM)
     window = window_of(query, AUDIT_LISTING, "audit", read.services)
     sought = Sought(
         actor=query.actor,

@@ -30,6 +30,7 @@ SECTIONS = (
     "setup",
     "deployments",
     "keys",
+    "alerts",
     "analytics",
     "usage",
     "audit",

@@ -65,6 +65,11 @@ EXAMPLES: Mapping[str, object] = {
     "tail": 100,
     # webhooks
     "eventTypes": ["deployment.*"],
+    # alerts
+    "rule": "error_rate",
+    "threshold": 5,
+    "enabled": True,
+    "mail": True,
     # times and places
     "from": MOMENT,
     "to": LATER,
@@ -113,5 +118,7 @@ def named_fields(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
 
 def _fits(example: object, schema: Mapping[str, Any]) -> bool:
     kinds = [schema, *schema.get("anyOf", ())]
-    of = {str: "string", int: "integer", list: "array", dict: "object"}[type(example)]
+    of = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}[
+        type(example)
+    ]
     return any(kind.get("type") == of for kind in kinds)

@@ -35,6 +35,7 @@ TAGS = {
     "Domains": "Names of your own for what is deployed.",
     "Analytics": "What was called and how it went.",
     "Usage and billing": "How much was served, and what it costs.",
+    "Alerts": "Trouble with what is deployed, while it lasts, and what counts as trouble.",
     "Live events": "What happens, as it happens.",
     "Webhooks": "Your own servers, told of what happens.",
     "Audit": "Who did what, when, and from where.",

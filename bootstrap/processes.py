@@ -138,8 +138,9 @@ async def mailer(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
-    """Forget old answers, erase, announce expiries, see people off, keep domains, certificates."""
-    from bootstrap.certificates import keep_certificates  # noqa: PLC0415 - only this process
+    """Forget, erase, announce, raise alerts, see people off, keep domains and certificates."""
+    from bootstrap.alerts import watch  # noqa: PLC0415 - only this process
+    from bootstrap.certificates import keep_certificates  # noqa: PLC0415 - the same
     from bootstrap.domains import check_domains  # noqa: PLC0415 - the same
     from bootstrap.mail import choose_mailer  # noqa: PLC0415 - the same
     from projections.catalogue import VIEWS  # noqa: PLC0415 - the same
@@ -187,6 +188,7 @@ async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
                 see_off(),
                 check_domains(core),
                 keep_certificates(core),
+                watch(core),
             )
 
         await run_alone(core, "scheduler", stop, work)

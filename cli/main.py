@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import typer
 
-from cli.commands import account, deploy, deployments, domains, keys, logs, numbers, record, teams
+from cli.commands import (
+    account,
+    alerts,
+    deploy,
+    deployments,
+    domains,
+    keys,
+    logs,
+    numbers,
+    record,
+    teams,
+)
 from cli.failures import ExitCode, Failed
 from cli.grouping import Grouped
 from cli.terminal import say
@@ -92,6 +103,15 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
             ("list", teams.list_invitations),
             ("revoke", teams.revoke_invitation),
             ("accept", teams.accept_invitation),
+        ),
+    ),
+    (
+        "alerts",
+        "Trouble with what runs, and what counts as trouble.",
+        (
+            ("list", alerts.list_alerts),
+            ("rules", alerts.rules),
+            ("set", alerts.set_rule),
         ),
     ),
     ("analytics", "How requests went.", (("overview", numbers.overview),)),

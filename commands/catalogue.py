@@ -1,6 +1,7 @@
 """The table of contents: every command and the function that carries it out."""
 
 from commands import (
+    alerts,
     api_keys,
     audit,
     certificates,
@@ -23,6 +24,7 @@ HANDLERS: Handlers = {
     **custom_domains.HANDLERS,
     **certificates.HANDLERS,
     **mail.HANDLERS,
+    **alerts.HANDLERS,
     **teams.HANDLERS,
     **webhooks.HANDLERS,
 }

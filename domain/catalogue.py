@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from domain.alerts import events as alerts
 from domain.api_keys import events as api_keys
 from domain.audit import events as audit
 from domain.certificates import events as certificates
@@ -128,6 +129,9 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "webhooks.WebhookRetryRequested@1": webhooks.WebhookRetryRequested,
     "webhooks.WebhookReplayRequested@1": webhooks.WebhookReplayRequested,
     "webhooks.WebhookDeleted@1": webhooks.WebhookDeleted,
+    "alerts.AlertRaised@1": alerts.AlertRaised,
+    "alerts.AlertResolved@1": alerts.AlertResolved,
+    "alerts.AlertRuleChanged@1": alerts.AlertRuleChanged,
     "audit.AccessDenied@1": audit.AccessDenied,
     "metering.RequestsServed@1": metering.RequestsServed,
     "metering.ApiKeysUsed@1": metering.ApiKeysUsed,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from projections.alerts import ALERT_RULES, ALERTS
 from projections.api_keys import API_KEYS, KEY_CALLS, KEY_USAGE
 from projections.audit import AUDIT
 from projections.certificates import CERTIFICATES
@@ -45,5 +46,7 @@ VIEWS: tuple[View[Any], ...] = (
     REQUEST_TOTALS,
     WEBHOOKS,
     MAILS,
+    ALERTS,
+    ALERT_RULES,
     AUDIT,
 )

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from domain.alerts.events import AlertRaised, AlertResolved
+from domain.alerts.values import ABOUT_KEYS, Rule, title_of
 from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
 from domain.custom_domains.events import DomainCheckFailed, DomainFailed, DomainVerified
 from domain.custom_domains.values import DomainStatus, words_of
@@ -23,7 +25,7 @@ from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
 from projections.deployments import DeploymentRow, deployment_changes, fold_deployment
 
-WATCHED = ("deployments.", "custom_domains.", "api_keys.")
+WATCHED = ("deployments.", "custom_domains.", "api_keys.", "alerts.")
 """Topics that may be told of; the others are not even decoded."""
 LIVE_TYPES: Mapping[str, str] = {
     "deployment.created": "A deployment was asked for.",
@@ -37,6 +39,9 @@ LIVE_TYPES: Mapping[str, str] = {
     "key.created": "An API key was made.",
     "key.updated": "An API key may do something else, or has another secret.",
     "key.revoked": "An API key is shut out.",
+    "alert.raised": "Something is wrong with what the team runs.",
+    "alert.resolved": "It is not any more.",
+    "limit.breached": "A key is refused again and again because of its limit.",
 }
 """Every type there is, and what it tells. What webhooks may ask for."""
 DEPLOYMENTS_MAX = 10_000
@@ -74,6 +79,8 @@ class Narrator:
                 return []
             case DomainVerified() | DomainCheckFailed() | DomainFailed():
                 return [_of_domain(event, recorded)]
+            case AlertRaised() | AlertResolved():
+                return _of_alert(event, recorded)
         if recorded.topic.startswith("api_keys."):
             return [_of_key(_KEY_TYPES.get(type(event), "key.updated"), recorded)]
         return []
@@ -166,3 +173,34 @@ def _of_key(kind: str, recorded: RecordedEvent) -> LiveEvent:
         timestamp=recorded.recorded_at,
         key_id=recorded.stream_id,
     )
+
+
+def _of_alert(event: AlertRaised | AlertResolved, recorded: RecordedEvent) -> list[LiveEvent]:
+    if event.team_id is None:  # about the platform itself: no team's business
+        return []
+    data: dict[str, Any] = {
+        "alertId": event.alert_id,
+        "rule": event.rule,
+        "subject": event.subject,
+    }
+    deployment_id = None
+    if isinstance(event, AlertRaised):
+        deployment_id = event.deployment_id
+        data |= {"title": title_of(event.rule, event.facts), "facts": event.facts}
+    else:
+        data["reason"] = event.reason
+    kinds = ["alert.raised" if isinstance(event, AlertRaised) else "alert.resolved"]
+    if isinstance(event, AlertRaised) and event.rule is Rule.LIMIT_BREACHED:
+        kinds.append("limit.breached")
+    return [
+        LiveEvent(
+            cursor=f"{recorded.position}.{number}",
+            type=kind,
+            team_id=event.team_id,
+            timestamp=recorded.recorded_at,
+            deployment_id=deployment_id,
+            key_id=event.subject if event.rule in ABOUT_KEYS else None,
+            data=data,
+        )
+        for number, kind in enumerate(kinds, start=1)
+    ]

@@ -27,6 +27,8 @@ class Template(StrEnum):
     KEY_EXPIRING = "key_expiring"
     WEBHOOK_DISABLED = "webhook_disabled"
     """`reason`: failing or gone."""
+    ALERT_RAISED = "alert_raised"
+    ALERT_RESOLVED = "alert_resolved"
     ERASED = "erased"
 
 
@@ -61,6 +63,8 @@ PARAMETERS: Mapping[Template, frozenset[str]] = {
     Template.KEY_LEAKED: frozenset({"name", "prefix", "outcome"}),
     Template.KEY_EXPIRING: frozenset({"name", "prefix", "expires_at"}),
     Template.WEBHOOK_DISABLED: frozenset({"name", "reason", "since"}),
+    Template.ALERT_RAISED: frozenset({"rule", "title", "detail"}),
+    Template.ALERT_RESOLVED: frozenset({"rule", "title", "detail"}),
     Template.ERASED: frozenset(),
 }
 """What each has to be told, besides the username of a recipient who has one."""

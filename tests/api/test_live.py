@@ -16,6 +16,10 @@ from websockets.exceptions import ConnectionClosed
 from api.live import hub as hub_module
 from api.live.queues import TooSlow
 from bootstrap.api_servers import server_config
+from commands.alerts import RaiseAlert, ResolveAlert
+from commands.bus import Context
+from commands.work import Actor
+from domain.alerts.values import Rule
 from domain.deployments.values import ReplicaPhase
 from projections.live import LiveEvent
 from tests.api.conftest import Api, Visitor
@@ -150,6 +154,24 @@ async def test_keys_are_told_without_their_secrets(api: Api, server: Server) -> 
     assert [each["type"] for each in told] == ["key.created", "key.revoked"]
     assert {each["keyId"] for each in told} == {key["id"]}
     assert key["apiKey"] not in json.dumps(told)
+
+
+async def test_an_alert_is_told_when_it_begins_and_when_it_is_over(
+    api: Api, server: Server
+) -> None:
+    anna = await api.join()
+    team_id = anna.account["teamId"]
+    place = {"team_id": team_id, "rule": Rule.LIMIT_BREACHED, "subject": "key-0000000001"}
+    watcher = Context(actor=Actor(id="alert watcher"))
+    async with watching(server, anna) as socket:
+        facts: dict[str, str | int] = {"name": "till", "refused": 20}
+        await api.installation.dispatch(RaiseAlert(**place, facts=facts), watcher)
+        await api.installation.dispatch(ResolveAlert(**place), watcher)
+        told = await messages(socket, 3)
+    assert [each["type"] for each in told] == ["alert.raised", "limit.breached", "alert.resolved"]
+    assert {each["keyId"] for each in told} == {"key-0000000001"}
+    assert told[0]["data"]["title"] == "API key till is over its limit"
+    assert told[0]["data"]["alertId"] == told[2]["data"]["alertId"]
 
 
 async def test_nobody_hears_of_another_team(api: Api, server: Server) -> None:

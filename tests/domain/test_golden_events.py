@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg_pool import AsyncConnectionPool
 
+from domain.alerts.alerts import ALERTS
 from domain.api_keys.api_key import API_KEY
 from domain.catalogue import EVENTS, UPCASTERS
 from domain.custom_domains.custom_domain import CUSTOM_DOMAIN
@@ -36,6 +37,7 @@ from infrastructure.sealing.postgres import PostgresVault
 FOLDER = Path(__file__).parents[1] / "golden_events"
 KEY = bytes(range(32))
 AGGREGATES: tuple[Aggregate, ...] = (
+    ALERTS,
     CLAIM,
     USER,
     SESSION,

@@ -10,6 +10,7 @@ import msgspec
 import pyotp
 import pytest
 
+from commands.alerts import ChangeAlertRule, RaiseAlert, ResolveAlert
 from commands.api_keys import ChangeApiKey, RevokeApiKey, RotateApiKey
 from commands.bus import Context
 from commands.deployments import (
@@ -31,6 +32,7 @@ from commands.teams import (
     RenameTeam,
 )
 from commands.work import NOBODY, Actor
+from domain.alerts.values import Rule
 from domain.certificates.events import CertificateIssued
 from domain.custom_domains.events import DomainAdded, DomainVerified
 from domain.custom_domains.values import DomainStatus
@@ -64,6 +66,7 @@ async def test_after_a_random_history_every_view_equals_its_replay(
     await story.part(people[0], people[1])
     await story.name(people[0])
     await story.be_told(people[0])
+    await story.alarm(people[0])
     live = {view.name: await digest(installation, view) for view in VIEWS}
     await asyncio.gather(*(rebuild(installation, view) for view in VIEWS))
     assert {view.name: await digest(installation, view) for view in VIEWS} == live
@@ -111,6 +114,16 @@ class Story:
         )
         stream_id = f"mfa-{person.user_id.removeprefix('usr-')}"
         await self._installation.append(stream_id, added, after=2)
+
+    async def alarm(self, person: Person) -> None:
+        """Raise two alerts, resolve one, and set a rule."""
+        for subject in ("dpl-1", "dpl-2"):
+            wrong = RaiseAlert(team_id=person.team_id, rule=Rule.ERROR_RATE, subject=subject)
+            await self._installation.dispatch(wrong, person.context)
+        over = ResolveAlert(team_id=person.team_id, rule=Rule.ERROR_RATE, subject="dpl-1")
+        await self._installation.dispatch(over, person.context)
+        quiet = ChangeAlertRule(team_id=person.team_id, rule=Rule.ERROR_RATE, mail=False)
+        await self._installation.dispatch(quiet, person.context)
 
     async def invite(self, person: Person, other: Person) -> None:
         """Leave an invitation open."""

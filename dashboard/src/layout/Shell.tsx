@@ -1,6 +1,6 @@
 import { useState, type ReactNode } from "react";
 import { api, ok } from "../api/client";
-import { useLiveSocket, useLiveState } from "../api/live";
+import { useLive, useLiveSocket, useLiveState } from "../api/live";
 import { useLoad } from "../api/useLoad";
 import { Button } from "../components/Button";
 import mark from "../mark.svg";
@@ -16,6 +16,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
   const path = usePath();
   const [openAt, setOpenAt] = useState<string>();
   const open = openAt === path; // it closes by going somewhere
+  const alerts = useOpenAlerts();
   const profile = useLoad("who", (signal) => ok(api.GET("/v1/user/profile", { signal })));
   return (
     <div className="shell">
@@ -39,7 +40,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
           <Brand />
         </div>
         <TeamChoice />
-        <Sections label="Sections" sections={SECTIONS} path={path} />
+        <Sections label="Sections" sections={SECTIONS} path={path} counts={{ "/alerts": alerts }} />
         {profile.data?.platformAdmin && (
           <Sections label="Administration" sections={ADMIN_SECTIONS} path={path} />
         )}
@@ -83,14 +84,35 @@ function TeamChoice() {
   );
 }
 
+/** Returns how many alerts of the team are open. */
+function useOpenAlerts(): number {
+  const { team } = useTeams();
+  const open = useLoad(`open alerts ${team.id}`, (signal) =>
+    ok(
+      api.GET("/v1/alerts", {
+        params: { query: { teamId: team.id, state: "open", limit: 1 } },
+        signal,
+      }),
+    ),
+  );
+  useLive(
+    (event) => event.teamId === team.id && event.type.startsWith("alert."),
+    () => open.reload(),
+  );
+  return open.data?.pagination.total ?? 0;
+}
+
 function Sections({
   label,
   sections,
   path,
+  counts = {},
 }: {
   label: string;
   sections: readonly Section[];
   path: string;
+  /** What waits to be seen in a section. */
+  counts?: Readonly<Record<string, number>>;
 }) {
   return (
     <nav aria-label={label}>
@@ -104,6 +126,12 @@ function Sections({
                   <path d={section.icon} />
                 </svg>
                 {section.name}
+                {Boolean(counts[section.path]) && (
+                  <span className="badge plain bad count">
+                    {counts[section.path]}
+                    <span className="visually-hidden"> open</span>
+                  </span>
+                )}
               </Link>
             </li>
           );

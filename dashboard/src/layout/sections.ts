@@ -29,6 +29,11 @@ export const SECTIONS: readonly Section[] = [
     icon: "M8 15a4 4 0 1 1 3.5-6H21v4h-2v3h-4v-3h-3.5A4 4 0 0 1 8 15zM8 11h.01",
   },
   { path: "/analytics", name: "Analytics", icon: "M4 20V4M4 20h16M8 16l4-5 3 3 5-7" },
+  {
+    path: "/alerts",
+    name: "Alerts",
+    icon: "M12 4a6 6 0 0 1 6 6v4l2 3H4l2-3v-4a6 6 0 0 1 6-6zM10 20a2 2 0 0 0 4 0",
+  },
   { path: "/usage", name: "Usage and cost", icon: "M6 3h12v18l-3-2-3 2-3-2-3 2zM9 8h6M9 12h6" },
   { path: "/audit", name: "Audit", icon: "M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM9 12l2 2 4-4" },
   {

@@ -2,6 +2,7 @@ import { Redirect, type Route } from "../routing/router";
 import { AccountPage } from "./account/AccountPage";
 import { DevicePage } from "./account/DevicePage";
 import { PeoplePage } from "./admin/PeoplePage";
+import { AlertsPage } from "./alerts/AlertsPage";
 import { AnalyticsPage } from "./analytics/AnalyticsPage";
 import { UsagePage } from "./analytics/UsagePage";
 import { AuditPage } from "./audit/AuditPage";
@@ -47,6 +48,7 @@ export const ROUTES: readonly Route[] = [
   { path: "/keys", page: () => <KeysPage /> },
   { path: "/keys/:id", page: ({ id = "" }) => <KeyPage id={id} key={id} /> },
   { path: "/analytics", page: () => <AnalyticsPage /> },
+  { path: "/alerts", page: () => <AlertsPage /> },
   { path: "/usage", page: () => <UsagePage /> },
   { path: "/audit", page: () => <AuditPage /> },
   {
