@@ -13,6 +13,8 @@ import typer
 
 from cli.grouping import Grouped
 from cli.main import add_to, run
+from cli.options import Json
+from cli.terminal import put, put_json, say
 
 if TYPE_CHECKING:
     from bootstrap.settings import Settings
@@ -115,12 +117,16 @@ def migrate() -> None:
 
 
 @app.command("check-settings", rich_help_panel=PANEL)
-def check_settings() -> None:
+def check_settings(*, json: Json = False) -> None:
     """Say whether the settings can be used, and which variables nobody reads."""
     from bootstrap.settings import unknown_names  # noqa: PLC0415 - only what this command needs
 
     settings = _settings()
-    for line in unknown_names():
+    unread = list(unknown_names())
+    if json:
+        put_json({"home": str(settings.home), "warnings": unread})
+        return
+    for line in unread:
         typer.echo(line, err=True)
     typer.echo(f"The settings can be used. The home is {settings.home}.")
 
@@ -137,11 +143,19 @@ dead_letters = _group("dead-letters", "Events that a view could not apply.")
 
 
 @dead_letters.command("list")
-def list_dead_letters() -> None:
+def list_dead_letters(*, json: Json = False) -> None:
     """List them with the reason."""
-    from bootstrap.operations import list_parked  # noqa: PLC0415 - only what this needs
+    from bootstrap.operations import parked_events  # noqa: PLC0415 - only what this needs
 
-    _say(list_parked)
+    rows = _outcome(parked_events)
+    if json:
+        put_json(rows)
+        return
+    for row in rows:
+        put(f"{row['view']}  position {row['position']}  {row['stream']}  {row['type']}")
+        put(f"    {row['error']}")
+    if not rows:
+        say("No event is parked: every view could apply everything.")
 
 
 @dead_letters.command("retry")
@@ -190,15 +204,23 @@ def _run(name: str) -> None:
 
 
 def _say(operation: Callable[..., Awaitable[str]], *arguments: str) -> None:
+    typer.echo(_outcome(operation, *arguments))
+
+
+def _outcome(operation: Callable[..., Awaitable[Any]], *arguments: str) -> Any:  # noqa: ANN401 - the operation's
+    import psycopg  # noqa: PLC0415 - only who asks it
+
     settings = _settings()
 
-    async def run() -> str:
+    async def run() -> object:
         return await operation(settings, *arguments)
 
     try:
-        typer.echo(_event_loop()(run()))
+        return _event_loop()(run())
     except LookupError as error:
         _fail(str(error.args[0]), code=2)
+    except psycopg.OperationalError as error:
+        _fail(f"PostgreSQL cannot be asked: {error}", code=7)
 
 
 def _settings(overrides: dict[str, str] | None = None) -> "Settings":

@@ -3,7 +3,7 @@
 import psycopg
 
 from bootstrap.embedded.home import Home
-from bootstrap.embedded.ports import assign_ports
+from bootstrap.embedded.ports import LOOPBACK, remembered_ports
 from bootstrap.settings import Settings
 from projections.catalogue import VIEWS
 
@@ -20,20 +20,17 @@ async def request_rebuild(settings: Settings, view: str) -> str:
     return f"{view} is being rebuilt from the log; it stays readable meanwhile."
 
 
-async def list_parked(settings: Settings) -> str:
-    """Return a line for each parked event."""
+async def parked_events(settings: Settings) -> list[dict[str, str | int]]:
+    """Return the parked events, the first thousand of them."""
     async with await psycopg.AsyncConnection.connect(database_of(settings)) as connection:
         cursor = await connection.execute(
             "SELECT view, position, stream_id, topic, error FROM parked_events"
             " ORDER BY view, position LIMIT 1000"
         )
         rows = await cursor.fetchall()
-    if not rows:
-        return "No event is parked: every view could apply everything."
-    return "\n".join(
-        f"{view}  position {position}  {stream_id}  {topic}\n    {error}"
-        for view, position, stream_id, topic, error in rows
-    )
+    return [
+        dict(zip(("view", "position", "stream", "type", "error"), row, strict=True)) for row in rows
+    ]
 
 
 async def retry_parked(settings: Settings, view: str) -> str:
@@ -49,10 +46,15 @@ async def retry_parked(settings: Settings, view: str) -> str:
 
 
 def database_of(settings: Settings) -> str:
-    """Return the database of the settings, or the one that `tallyport up` runs in this home."""
+    """Return the database of the settings, or the one that `tallyport up` runs in this home.
+
+    Raises `LookupError` when nothing was ever started there.
+    """
     if settings.parts.database_url:
         return settings.parts.database_url
     home = Home.open(settings.home)
-    port = assign_ports(home, ["postgres"])["postgres"]
+    port = remembered_ports(home).get("postgres")
+    if port is None:
+        raise LookupError(f"Nothing was started in {settings.home}; TALLYPORT_HOME names another.")
     password = home.secret("postgres-app")
-    return f"postgresql://tallyport_app:{password}@127.0.0.1:{port}/tallyport"
+    return f"postgresql://tallyport_app:{password}@{LOOPBACK}:{port}/tallyport"

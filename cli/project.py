@@ -30,6 +30,8 @@ class Project:
     public: bool | None = None
     team: str | None = None
     health: str | None = None
+    health_kind: str | None = None
+    health_command: str | None = None
     cpu: str | None = None
     memory: str | None = None
     env: dict[str, str] | None = None

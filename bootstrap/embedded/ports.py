@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from bootstrap.embedded.home import Home, HomeError, write_private
 
 LOOPBACK = "127.0.0.1"
+FILE = "ports.json"
 
 # Below the range from which systems take the ports of outgoing connections (32768 or 49152 up):
 # a port that waits here for its server to be restarted is not handed to a client meanwhile.
@@ -20,16 +21,21 @@ def assign_ports(home: Home, names: Iterable[str]) -> dict[str, int]:
 
     Call it with the supervisor's lock held and leftovers ended, else they hold their own ports.
     """
-    file = home.run / "ports.json"
-    remembered = _read(file.read_text(encoding="utf-8")) if file.exists() else {}
+    remembered = remembered_ports(home)
     assigned = dict(remembered)
     for name in names:
         port = remembered.get(name)
         if port is None or not _is_free(port):
             assigned[name] = _free_port(besides=set(assigned.values()))
     if assigned != remembered:
-        write_private(file, json.dumps(assigned, indent=1))
+        write_private(home.run / FILE, json.dumps(assigned, indent=1))
     return {name: assigned[name] for name in names}
+
+
+def remembered_ports(home: Home) -> dict[str, int]:
+    """Return the ports that were assigned in this home, by name."""
+    file = home.run / FILE
+    return _read(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _read(text: str) -> dict[str, int]:

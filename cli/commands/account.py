@@ -39,6 +39,7 @@ def login(
     key: Annotated[
         bool, typer.Option("--key", help="Keep an API key instead; asked for, or from stdin.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Sign in and stay signed in on this machine."""
     around = surroundings()
@@ -51,16 +52,18 @@ def login(
         if key:
             made = _by_key(api)
         elif device:
-            made = _by_device(api)
+            made = _by_device(api, json=json)
         else:
             made = _by_password(api, email, from_stdin=password_stdin)
     Logins(around.folder).save(made)
+    if json:
+        put_json({"url": where, "who": made.who})
     say(f"Signed in at {where} as {made.who}.")
     if around.api_key is not None:
         say(f"{API_KEY} is set, and goes before this login.")
 
 
-def logout() -> None:
+def logout(*, json: Json = False) -> None:
     """Sign out here: the session ends, and nothing of it stays on this machine."""
     around = surroundings()
     logins = Logins(around.folder)
@@ -75,6 +78,8 @@ def logout() -> None:
                 if refusal.code is not ExitCode.NOT_SIGNED_IN:  # else it had ended already
                     raise
     logins.forget(login.url)
+    if json:
+        put_json({"url": login.url, "who": login.who})
     say(f"Signed out at {login.url}.")
 
 
@@ -128,10 +133,15 @@ def open_page(
     deployment: Annotated[
         str | None, typer.Argument(help="A deployment, by name or id; the dashboard unless given.")
     ] = None,
+    *,
+    json: Json = False,
 ) -> None:
     """Open the dashboard, or a deployment, in the browser; print its address."""
     with connect() as api:
         url = str(names.deployment(api, deployment)["url"]) if deployment else f"{api.url}/"
+    if json:
+        put_json({"url": url})
+        return
     put(url)
     if sys.stdout.isatty():
         import webbrowser  # noqa: PLC0415 - only what this command needs
@@ -161,11 +171,11 @@ def _by_password(api: "Client", email: str | None, *, from_stdin: bool) -> Login
     )
 
 
-def _by_device(api: "Client") -> Login:
+def _by_device(api: "Client", *, json: bool) -> Login:
     """Show a code, and wait until somebody has typed it where they are signed in."""
     codes = api.open_to_all("POST", "/auth/device")
     say(f"Open {codes['verification_uri']} and type the code")
-    put(codes["user_code"])
+    (say if json else put)(codes["user_code"])
     if sys.stdout.isatty():
         import webbrowser  # noqa: PLC0415 - only what this command needs
 

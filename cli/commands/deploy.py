@@ -1,5 +1,6 @@
 """From a folder, or an image, to something that can be called."""
 
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,6 +49,13 @@ Public = Annotated[
 Health = Annotated[
     str | None, typer.Option(help="A path that answers 200 when it can take requests.")
 ]
+HealthKind = Annotated[
+    str | None,
+    typer.Option("--health-kind", help="http, tcp, command, or image: what its HEALTHCHECK says."),
+]
+HealthCommand = Annotated[
+    str | None, typer.Option("--health-command", help="A program in it that ends with 0 if so.")
+]
 Cpu = Annotated[str | None, typer.Option(help="What a replica may use: 250m is a quarter.")]
 Memory = Annotated[str | None, typer.Option(help="What a replica may use: 256Mi.")]
 
@@ -59,6 +67,7 @@ def init(
     port: Port = None,
     runtime: Runtime = None,
     yes: Yes = False,
+    json: Json = False,
 ) -> None:
     """Write a tallyport.toml that says how a folder is deployed."""
     from cli.packing import names_in  # noqa: PLC0415 - only what this command needs
@@ -71,10 +80,12 @@ def init(
     if chosen is None:
         raise Failed("No name can be made of the folder's: say --name.", code=ExitCode.USAGE)
     found = runtime or guessed_runtime(names_in(folder))
-    file.write_text(
-        written(name=chosen, runtime=found, port=port or guessed_port(folder)), encoding="utf-8"
-    )
-    put(str(file))
+    listens = port or guessed_port(folder)
+    file.write_text(written(name=chosen, runtime=found, port=listens), encoding="utf-8")
+    if json:
+        put_json({"file": str(file), "name": chosen, "runtime": found, "port": listens})
+    else:
+        put(str(file))
     if found is None:
         say("What runs the code is not clear from its files: add a line runtime, or a Procfile.")
     say("Next: `tallyport deploy`.")
@@ -94,6 +105,8 @@ def deploy(
     public: Public = None,
     runtime: Runtime = None,
     health: Health = None,
+    health_kind: HealthKind = None,
+    health_command: HealthCommand = None,
     cpu: Cpu = None,
     memory: Memory = None,
     team: Team = None,
@@ -115,6 +128,8 @@ def deploy(
         public=public,
         runtime=runtime,
         health=health,
+        health_kind=health_kind,
+        health_command=health_command,
         cpu=cpu,
         memory=memory,
         team=team,
@@ -222,12 +237,20 @@ def _settings(wanted: Project, known: dict[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {"envVars": wanted.env, "replicas": wanted.replicas}
     if wanted.public is not None:
         settings["visibility"] = "public" if wanted.public else "private"
-    if wanted.health is not None:
-        settings["healthCheck"] = {"path": wanted.health}
+    if check := _health_check(wanted):
+        settings["healthCheck"] = check
     if wanted.cpu is not None or wanted.memory is not None:
         said = _without_none({"cpu": wanted.cpu, "memory": wanted.memory})
         settings["resources"] = {**known.get("resources", {}), **said}
     return settings
+
+
+def _health_check(wanted: Project) -> dict[str, Any]:
+    try:
+        command = None if wanted.health_command is None else shlex.split(wanted.health_command)
+    except ValueError as error:
+        raise Failed(f"{wanted.health_command!r}: {error}.", code=ExitCode.USAGE) from error
+    return _without_none({"type": wanted.health_kind, "path": wanted.health, "command": command})
 
 
 def _without_none(body: dict[str, Any]) -> dict[str, Any]:

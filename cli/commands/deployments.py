@@ -7,7 +7,19 @@ import typer
 from cli import names
 from cli.connection import connect
 from cli.following import until_live, until_status
-from cli.options import Deployment, Everything, From, Json, Limit, NoWait, Seconds, Team, To, Yes
+from cli.options import (
+    Deployment,
+    Everything,
+    From,
+    Json,
+    Limit,
+    NoWait,
+    Seconds,
+    Team,
+    TeamName,
+    To,
+    Yes,
+)
 from cli.terminal import (
     ago,
     bytes_text,
@@ -194,6 +206,26 @@ def roll_back(
         if not no_wait:
             answer = until_live(api, found, number, seconds=timeout)
     _tell(answer, f"{deployment} is live as revision {number}.", no_wait=no_wait, json=json)
+
+
+def transfer(
+    deployment: Deployment,
+    team: TeamName,
+    *,
+    no_wait: NoWait = False,
+    timeout: Seconds = 300,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Give a deployment to another team, where you may deploy too. It runs anew there."""
+    with connect() as api:
+        found = names.deployment_id(api, deployment)
+        to = names.team_id(api, team)
+        confirm(f"Give {deployment} to {team}? Keys of its team do not open it there.", yes=yes)
+        answer = api.post(f"/deployments/{found}/transfer", {"teamId": to})
+        if not no_wait:
+            answer = until_live(api, found, answer["revision"], seconds=timeout)
+    _tell(answer, f"{deployment} runs for {team}.", no_wait=no_wait, json=json)
 
 
 def revisions(

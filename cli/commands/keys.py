@@ -6,6 +6,7 @@ import typer
 
 from cli import names
 from cli.connection import connect
+from cli.failures import ExitCode, Failed
 from cli.options import Everything, Json, Key, Limit, Team, Yes
 from cli.terminal import ago, confirm, facts, field, moment, put, put_json, say, table
 from cli.times import lifetime_of, seconds_of
@@ -106,6 +107,50 @@ def show(key: Key, *, json: Json = False) -> None:
         ("Old secret works until", found["previousUntil"]),
         ("Reported as leaked", found["leakedAt"]),
     )
+
+
+def update(
+    key: Key,
+    *,
+    name: Annotated[str | None, typer.Option(help="What it is called from now on.")] = None,
+    description: Annotated[str | None, typer.Option(help="More about it; '' for nothing.")] = None,
+    scope: Annotated[
+        list[str], typer.Option("--scope", help="All that it may do from now on; repeatable.")
+    ] = [],  # noqa: B006 - typer takes nothing else for a list
+    expires: Annotated[
+        str | None, typer.Option(help="When it ends: 30d, a time, or never.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Requests a minute at the gateway.")
+    ] = None,
+    network: Annotated[
+        list[str],
+        typer.Option("--network", help="From where alone it may be used, or any; repeatable."),
+    ] = [],  # noqa: B006 - the same
+    json: Json = False,
+) -> None:
+    """Change what a key may do. It acts within a second; the secret stays."""
+    body: dict[str, Any] = {}
+    if name is not None:
+        body["name"] = name
+    if description is not None:
+        body["description"] = description or None
+    if scope:
+        body["scopes"] = scope
+    if expires is not None:
+        body["expiresAt"] = None if expires == "never" else lifetime_of(expires)
+    if limit is not None:
+        body["requestsPerMinute"] = limit
+    if network:
+        body["allowedCidrs"] = None if network == ["any"] else network
+    if not body:
+        raise Failed("Say what shall be different.", code=ExitCode.USAGE)
+    with connect() as api:
+        changed = api.patch(f"/api-keys/{names.key_id(api, key)}", body)
+    if json:
+        put_json(changed)
+    else:
+        say(f"{changed['name']} ({changed['id']}) is changed.")
 
 
 def rotate(

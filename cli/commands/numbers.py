@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import names
+from cli.completion import deployment_names
 from cli.connection import connect
+from cli.failures import ExitCode, Failed
 from cli.options import From, Json, OneDeployment, Team, To
-from cli.terminal import bytes_text, facts, field, put, put_json, table
+from cli.terminal import bytes_text, facts, field, put, put_json, say, table
 from cli.times import moment_of
 
 if TYPE_CHECKING:
@@ -85,8 +87,40 @@ def usage(*, start: From = None, end: To = None, team: Team = None, json: Json =
     )
 
 
-def estimate(*, team: Team = None, json: Json = False) -> None:
-    """Show what this month has cost so far."""
+def estimate(
+    deployment: Annotated[
+        str | None,
+        typer.Argument(
+            help="What this one costs a month; this month's bill unless given.",
+            autocompletion=deployment_names,
+        ),
+    ] = None,
+    *,
+    replicas: Annotated[int | None, typer.Option(min=0, help="With so many replicas.")] = None,
+    cpu: Annotated[str | None, typer.Option(help="With so much processor each: 250m.")] = None,
+    memory: Annotated[str | None, typer.Option(help="With so much memory each: 256Mi.")] = None,
+    requests: Annotated[
+        int | None, typer.Option(min=0, help="With so many requests a month.")
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="What a deployment would cost that is not there yet.")
+    ] = False,
+    team: Team = None,
+    json: Json = False,
+) -> None:
+    """Show what this month has cost so far, or what a deployment costs, or would."""
+    wish = {
+        "replicas": replicas,
+        "requestsPerMonth": requests,
+        "resources": {k: v for k, v in (("cpu", cpu), ("memory", memory)) if v is not None} or None,
+    }
+    if deployment is not None or new:
+        if deployment is not None and new:
+            raise Failed("Say a deployment or --new, not both.", code=ExitCode.USAGE)
+        _estimate_of(deployment, wish, team=team, json=json)
+        return
+    if any(value is not None for value in wish.values()):
+        raise Failed("Say which deployment, or --new.", code=ExitCode.USAGE)
     with connect() as api:
         found = api.get("/billing/estimate", teamId=names.team_id(api, team))
         called = _names(api) if not json else {}
@@ -105,6 +139,38 @@ def estimate(*, team: Team = None, json: Json = False) -> None:
         (found["currency"], field("amount")),
         none="",
     )
+
+
+def _estimate_of(
+    deployment: str | None, wish: dict[str, Any], *, team: str | None, json: bool
+) -> None:
+    """Show what a month costs with it as it is, and as it shall be."""
+    with connect() as api:
+        body = {
+            **wish,
+            "deploymentId": names.deployment_id(api, deployment) if deployment else None,
+            "teamId": names.team_id(api, team),
+        }
+        found = api.post("/estimate", {k: v for k, v in body.items() if v is not None})
+    if json:
+        put_json(found)
+        return
+    before, after = found["before"], found["after"]
+    sizes = [(name, before[name], after[name]) for name in ("replicas", "cpu", "memory")]
+    sizes.append(("requests a month", before["requests"], after["requests"]))
+    costs = [
+        (f"{found['currency']} for {name}", before["perMonth"][name], after["perMonth"][name])
+        for name in ("compute", "requests", "total")
+    ]
+    table(
+        [{"what": name, "now": now, "then": then} for name, now, then in (*sizes, *costs)],
+        ("a month", field("what")),
+        ("now", field("now")),
+        ("then", field("then")),
+        none="",
+    )
+    for line in found["assumptions"]:
+        say(line)
 
 
 def _names(api: "Client") -> dict[str | None, str]:

@@ -144,6 +144,59 @@ def test_a_key_is_rotated_and_expires_when_it_was_told_to(tallyport: CommandLine
     tallyport.ok("keys", "revoke", made["id"], "--yes")
 
 
+def test_a_key_is_changed_in_place(tallyport: CommandLine) -> None:
+    made = tallyport.ok("keys", "create", "changing", "--expires", "30d", "--json").json
+    assert tallyport.run("keys", "update", "changing").code == 2
+    changes = ("--name", "changed", "--scope", "call:*", "--scope", "logs:read", "--limit", "7")
+    more = ("--network", "10.0.0.0/8", "--expires", "never", "--description", "for the till")
+    assert "changed" in tallyport.ok("keys", "update", made["id"], *changes, *more).err
+    shown = tallyport.ok("keys", "show", "changed", "--json").json
+    assert (shown["scopes"], shown["requestsPerMinute"]) == (["call:*", "logs:read"], 7)
+    assert (shown["allowedCidrs"], shown["expiresAt"]) == (["10.0.0.0/8"], None)
+    tallyport.ok("keys", "update", made["id"], "--network", "any", "--description", "")
+    shown = tallyport.ok("keys", "show", "changed", "--json").json
+    assert (shown["allowedCidrs"], shown["description"]) == ([], None)
+    tallyport.ok("keys", "revoke", made["id"], "--yes")
+
+
+def test_a_deployment_is_priced_and_given_to_another_team(tallyport: CommandLine) -> None:
+    check = ("--health-kind", "tcp", "--name", "given", "--image", "tallyport/echo")
+    made = tallyport.ok("deploy", *check, "--json").json
+    assert made["healthCheck"]["type"] == "tcp"
+    priced = tallyport.ok("estimate", "given", "--replicas", "4", "--memory", "256Mi")
+    assert "replicas" in priced.out
+    assert "A month has" in priced.err
+    assert tallyport.run("estimate", "--replicas", "4").code == 2
+    team = tallyport.ok("teams", "create", "Takers").out.strip()
+    assert tallyport.run("deployments", "transfer", "given", "Takers").code == 2
+    assert "runs for" in tallyport.ok("deployments", "transfer", "given", "Takers", "--yes").err
+    assert tallyport.ok("deployments", "show", "given", "--json").json["teamId"] == team
+    tallyport.ok("deployments", "delete", "given", "--yes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (("--health", "/health"), "http"),
+        (("--health-command", "true 'one argument'"), "command"),
+        (("--health-kind", "image"), "image"),
+    ],
+)
+def test_the_kinds_of_health_checks_are_asked_for(
+    tallyport: CommandLine, arguments: tuple[str, ...], kind: str
+) -> None:
+    image = ("--image", "tallyport/echo", "--no-wait", "--json")
+    name = f"checked-{kind}"
+    asked = tallyport.ok("deploy", "--name", name, *image, *arguments).json
+    check = tallyport.ok("deployments", "show", asked["id"], "--json").json["healthCheck"]
+    assert check["type"] == kind
+    if kind == "command":
+        assert check["command"] == ["true", "one argument"]
+        wrong = tallyport.run("deploy", "--name", name, *image, "--health-command", "'no end")
+        assert wrong.code == 2
+    tallyport.ok("deployments", "delete", asked["id"], "--yes")
+
+
 def test_two_keys_of_one_name_are_told_apart_by_their_ids(tallyport: CommandLine) -> None:
     ids = [tallyport.ok("keys", "create", "twin", "--json").json["id"] for _ in range(2)]
     refused = tallyport.run("keys", "show", "twin")

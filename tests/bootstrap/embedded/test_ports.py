@@ -2,7 +2,7 @@ import socket
 from pathlib import Path
 
 from bootstrap.embedded.home import Home
-from bootstrap.embedded.ports import LOOPBACK, assign_ports
+from bootstrap.embedded.ports import LOOPBACK, assign_ports, remembered_ports
 
 
 def test_ports_are_kept_over_a_restart(home: Home) -> None:
@@ -38,3 +38,12 @@ def test_two_homes_have_different_ports(tmp_path: Path) -> None:
     one = assign_ports(Home.open(tmp_path / "one"), names)
     other = assign_ports(Home.open(tmp_path / "other"), names)
     assert not set(one.values()) & set(other.values())
+
+
+def test_where_a_server_runs_is_remembered_while_it_holds_its_port(home: Home) -> None:
+    assert remembered_ports(home) == {}
+    ports = assign_ports(home, ["postgres"])
+    with socket.socket() as server:
+        server.bind((LOOPBACK, ports["postgres"]))
+        server.listen()
+        assert remembered_ports(home) == ports
