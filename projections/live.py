@@ -9,6 +9,11 @@ import msgspec
 from domain.alerts.events import AlertRaised, AlertResolved
 from domain.alerts.values import ABOUT_KEYS, Rule, title_of
 from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
+from domain.certificates.events import (
+    CertificateIssued,
+    CertificateOrderFailed,
+    CertificateUploaded,
+)
 from domain.custom_domains.events import DomainCheckFailed, DomainFailed, DomainVerified
 from domain.custom_domains.values import DomainStatus, words_of
 from domain.deployments.events import (
@@ -25,7 +30,7 @@ from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
 from projections.deployments import DeploymentRow, deployment_changes, fold_deployment
 
-WATCHED = ("deployments.", "custom_domains.", "api_keys.", "alerts.")
+WATCHED = ("deployments.", "custom_domains.", "certificates.", "api_keys.", "alerts.")
 """Topics that may be told of; the others are not even decoded."""
 LIVE_TYPES: Mapping[str, str] = {
     "deployment.created": "A deployment was asked for.",
@@ -36,6 +41,8 @@ LIVE_TYPES: Mapping[str, str] = {
     "deployment.deleted": "It is gone.",
     "domain.verified": "A domain's records are right: it is routed.",
     "domain.failed": "A domain's records are not right.",
+    "domain.certificate.issued": "A domain has a certificate, for the first time or anew.",
+    "domain.certificate.failed": "A domain's certificate could not be had; it is tried again.",
     "key.created": "An API key was made.",
     "key.updated": "An API key may do something else, or has another secret.",
     "key.revoked": "An API key is shut out.",
@@ -81,9 +88,11 @@ class Narrator:
                 return [_of_domain(event, recorded)]
             case AlertRaised() | AlertResolved():
                 return _of_alert(event, recorded)
-        if recorded.topic.startswith("api_keys."):
-            return [_of_key(_KEY_TYPES.get(type(event), "key.updated"), recorded)]
-        return []
+            case CertificateIssued() | CertificateUploaded() | CertificateOrderFailed():
+                return [_of_certificate(event, recorded)]
+        is_of_key = recorded.topic.startswith("api_keys.")
+        kind = _KEY_TYPES.get(type(event), "key.updated")
+        return [_of_key(kind, recorded)] if is_of_key else []
 
     async def _deployment(self, event: Event, recorded: RecordedEvent) -> Sequence[LiveEvent]:
         name = recorded.stream_id
@@ -161,6 +170,25 @@ def _of_domain(
         team_id=recorded.metadata.team_id or "",
         timestamp=recorded.recorded_at,
         deployment_id=event.deployment_id,
+        data=data,
+    )
+
+
+def _of_certificate(
+    event: CertificateIssued | CertificateUploaded | CertificateOrderFailed,
+    recorded: RecordedEvent,
+) -> LiveEvent:
+    data: dict[str, Any] = {"domainId": event.domain_id, "domain": event.name}
+    failed = isinstance(event, CertificateOrderFailed)
+    if isinstance(event, CertificateOrderFailed):
+        data |= {"reason": event.reason, "failures": event.failures, "retryAt": event.retry_at}
+    else:
+        data |= {"issuer": event.issuer, "notAfter": event.not_after}
+    return LiveEvent(
+        cursor=f"{recorded.position}.1",
+        type="domain.certificate.failed" if failed else "domain.certificate.issued",
+        team_id=event.team_id,
+        timestamp=recorded.recorded_at,
         data=data,
     )
 

@@ -18,8 +18,10 @@ from api.live.queues import TooSlow
 from bootstrap.api_servers import server_config
 from commands.alerts import RaiseAlert, ResolveAlert
 from commands.bus import Context
+from commands.certificates import NoteCertificate, NoteFailedOrder
 from commands.work import Actor
 from domain.alerts.values import Rule
+from domain.certificates.values import Facts
 from domain.deployments.values import ReplicaPhase
 from projections.live import LiveEvent
 from tests.api.conftest import Api, Visitor
@@ -143,6 +145,32 @@ async def test_a_domain_is_told_when_it_is_verified_and_once_for_each_new_failur
     assert wrong["data"]["status"] == "pending"
     assert "old.example.org" in wrong["data"]["reason"]
     assert "NXDOMAIN" in missing["data"]["reason"]
+
+
+async def test_a_domains_certificate_is_told_when_it_is_there_and_each_time_it_could_not_be_had(
+    api: Api, server: Server
+) -> None:
+    anna = await api.join()
+    domain = await anna.add_domain(await anna.deploy("shop"))
+    moment = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    facts = Facts(issuer="Our Root", fingerprint="ab" * 32, not_before=moment, not_after=moment)
+    keeper = Context(actor=Actor(id="certificate keeper"))
+    failed = NoteFailedOrder(
+        domain_id=domain["id"], reason="Nobody answered.", failures=1, retry_at=moment
+    )
+    async with watching(server, anna) as socket:
+        for command in (failed, failed, NoteCertificate(domain_id=domain["id"], facts=facts)):
+            await api.installation.dispatch(command, keeper)
+        told = await messages(socket, 2)
+    whose = {"domainId": domain["id"], "domain": "www.example.com"}
+    said = {"reason": "Nobody answered.", "failures": 1, "retryAt": "2026-11-23T12:00:00Z"}
+    assert [(each["type"], each["data"]) for each in told] == [
+        ("domain.certificate.failed", {**whose, **said}),
+        (
+            "domain.certificate.issued",
+            {**whose, "issuer": "Our Root", "notAfter": "2026-11-23T12:00:00Z"},
+        ),
+    ]
 
 
 async def test_keys_are_told_without_their_secrets(api: Api, server: Server) -> None:

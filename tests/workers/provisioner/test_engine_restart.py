@@ -41,7 +41,7 @@ def small_engine() -> Iterator[Path]:
     """An engine of our own whose disk is small: a file system in memory."""
     folder = Path(tempfile.mkdtemp(prefix="tp-small-"))
     (folder / "data").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", folder / "data"]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(folder / "data")]
     try:
         subprocess.run(mount, check=True)
         start_engine(folder)
