@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 
 import httpx
 
@@ -44,3 +45,16 @@ async def test_a_body_may_be_only_so_deep(api: Api) -> None:
         answer = await post(anna, body)
         assert is_problem(answer, 422)
         assert answer.json()["error"]["code"] == code, depth
+
+
+async def test_a_body_of_a_million_bytes_takes_little_memory(api: Api) -> None:
+    anna = await api.join()
+    parts = (b"[]", b"{}", b'{"a":1}', b'"a"', b"0.5", b'"\\",[],["')
+    for part in parts:
+        body = b'{"name": [' + b",".join([part] * (900_000 // (len(part) + 1))) + b"]}"
+        tracemalloc.start()
+        answer = await post(anna, body)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert is_problem(answer, 422), part
+        assert most < 20_000_000, part
