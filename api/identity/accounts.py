@@ -13,6 +13,7 @@ from api.guard import OPEN_TO_ALL, GuardedRoute
 from api.identity.guesses import as_long_as_always, may_be_mailed
 from api.identity.passwords import LinkText
 from api.openapi import refusals
+from api.proofs import must_be_recent
 from api.requests import POSITION_HEADER, Read, Writing, etag, reading
 from api.schemas import EmailAddress, Input, Message, Output
 from commands.identity import (
@@ -191,6 +192,8 @@ async def change_profile(body: ProfileChange, write: Writing) -> Response:
     user_id = write.must_be_a_person()
     if body.username is None and body.email is None:
         raise InvalidValue("Say what is to be changed: username, email.")
+    if body.email is not None:
+        await must_be_recent(write)  # where links to a new password go
     command = ChangeProfile(
         username=body.username, email=body.email, verify=write.options.verify_email
     )

@@ -64,6 +64,15 @@ async def test_a_key_with_power_over_the_team_is_made_only_shortly_after_a_proof
     assert (await scene.anna.ask("PATCH", path, {"name": "another"})).status_code == 200
 
 
+async def test_an_address_is_changed_only_shortly_after_a_proof_and_a_name_at_any_time(
+    scene: Scene,
+) -> None:
+    await scene.later()
+    path = "/v1/user/profile"
+    assert asks_to_step_up(await scene.anna.ask("PUT", path, {"email": "other@example.org"}))
+    assert (await scene.anna.ask("PUT", path, {"username": "anna.b"})).status_code == 200
+
+
 async def test_stepping_up_counts_at_once_in_every_process(scene: Scene) -> None:
     await scene.later()
     assert asks_to_step_up(await scene.make_key("admin:*", api=scene.elsewhere))
