@@ -23,6 +23,7 @@ from api import (
     images,
     invitations,
     leaks,
+    mailbox,
     pages,
     quotas,
     sources,
@@ -70,6 +71,7 @@ ROUTERS = (
     live.router,
     webhooks.router,
     admin.router,
+    mailbox.router,
     # Without the prefix /v1:
     health.router,
     pages.router,

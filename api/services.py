@@ -14,6 +14,7 @@ from infrastructure.containers import CatalogueImage
 from infrastructure.counters import Counters
 from infrastructure.event_store import RecordedEvent
 from infrastructure.link_tokens import LinkTokens
+from infrastructure.mail import Mailbox
 from infrastructure.registries import Registries
 from infrastructure.report_signatures import ReportSignatures
 from infrastructure.sealing import Vault
@@ -197,6 +198,8 @@ class Services:
     """Per part: returns when it answers, raises when it does not."""
     metrics: Callable[[], bytes]
     """This process's metrics in Prometheus' text format."""
+    mailbox: Mailbox | None = None
+    """Mails that stay on this machine; None: a mail server has them."""
     report_signatures: ReportSignatures | None = None
     """Checks reports of leaked keys from GitHub; None: they are not taken."""
     options: Options = Options()

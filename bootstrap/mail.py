@@ -17,8 +17,8 @@ from commands.work import Actor
 from domain.kernel.events import ERASED
 from domain.mail.mail import MAIL
 from infrastructure.event_store import StoreUnavailable, UnreadableEvent
-from infrastructure.mail import Mailer
-from infrastructure.mail.mailbox import FolderMailer
+from infrastructure.mail import Mailbox, Mailer
+from infrastructure.mail.mailbox import FolderMailbox, FolderMailer
 from infrastructure.mail.mime import sender_address
 from infrastructure.mail.smtp import SmtpMailer, smtp_options
 from infrastructure.sealing import opened, subjects_in
@@ -49,6 +49,11 @@ def choose_mailer(settings: Settings) -> Mailer:
     if settings.mail.url:
         return SmtpMailer(smtp_options(settings.mail.url), sender=sender)
     return FolderMailer(mailbox_folder(settings), sender=sender)
+
+
+def choose_mailbox(settings: Settings) -> Mailbox | None:
+    """Return where letters stay, where the API is to show them."""
+    return FolderMailbox(mailbox_folder(settings)) if settings.mail.mailbox == "on" else None
 
 
 def mailbox_folder(settings: Settings) -> Path:

@@ -89,6 +89,8 @@ def environment_of_parts(
         owner_login = f"{owner['user']}:{quote(str(owner['password']), safe='')}"
         environment["TALLYPORT_DATABASE_URL"] = f"postgresql://tallyport_app:{password}@{address}"
         environment["TALLYPORT_DATABASE_OWNER_URL"] = f"postgresql://{owner_login}@{address}"
+    if settings.mail.mailbox == "auto" and not settings.mail.url:
+        environment["TALLYPORT_MAILBOX"] = "on"
     if not parts.clickhouse_url:
         environment["TALLYPORT_CLICKHOUSE_URL"] = embedded.clickhouse_url
     if not parts.redis_url:

@@ -16,6 +16,7 @@ from api.services import Options, Services
 from bootstrap.api_servers import listen
 from bootstrap.core import Core
 from bootstrap.domains import domain_target
+from bootstrap.mail import choose_mailbox
 from bootstrap.settings import Settings
 from bootstrap.sources import base_images, sources_of
 from domain.deployments.values import Quota
@@ -112,6 +113,7 @@ def _services(
         images=PredefinedImages().images,
         checks=checks,
         metrics=generate_latest,
+        mailbox=choose_mailbox(settings),
         report_signatures=GithubSignatures(keys_url) if keys_url else None,
         options=_options(settings),
     )

@@ -349,6 +349,13 @@ class Mail:
         otherwise="",
         shown_default="Tallyport <no-reply@HOST of TALLYPORT_PUBLIC_URL>",
     )
+    mailbox: str = setting(
+        "TALLYPORT_MAILBOX",
+        kinds.choice("auto", "on", "off"),
+        "auto",
+        "Whether admins of the platform read in the dashboard what stands in that folder: `on` "
+        "where the API has it too; `auto`: under `tallyport up`, without a mail server.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,6 +93,8 @@ class Profile(Output):
     """Takes the place of `email` once it is verified."""
     status: str
     platform_admin: bool
+    mailbox_kept: bool
+    """Whether this admin of the platform can read here what mails it wrote."""
     team_id: str
     created_at: datetime
     last_login: datetime | None
@@ -176,6 +178,7 @@ async def profile(
             pending_email=user.pending_email,
             status=user.status,
             platform_admin=user.platform_admin,
+            mailbox_kept=user.platform_admin and read.services.mailbox is not None,
             team_id=user.team_id,
             created_at=user.created_at,
             last_login=user.last_login,

@@ -4,7 +4,7 @@ The same letter may be handed over twice, after a crash in the wrong moment: it 
 Message-ID, by which servers and readers know it again.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -39,6 +39,31 @@ class MailAway(Exception):
         super().__init__(reason)
         self.for_all = for_all
         """No letter would have been taken: the trouble is the server's, or our settings'."""
+
+
+class KeptMail(msgspec.Struct, frozen=True, kw_only=True):
+    """A letter that stayed on this machine, without what it says."""
+
+    mail_id: str
+    recipient: str
+    subject: str
+    requested_at: datetime
+
+    def __repr__(self) -> str:
+        """Name the mail, never whom it goes to."""
+        return f"KeptMail({self.mail_id!r})"
+
+
+class Mailbox(Protocol):
+    """Shows the letters that stayed on this machine, as there is no mail server."""
+
+    async def newest(self, *, offset: int, limit: int) -> tuple[int, Sequence[KeptMail]]:
+        """Return how many there are and a part of them, the newest first."""
+        ...
+
+    async def read(self, mail_id: str) -> tuple[KeptMail, str] | None:
+        """Return a letter and its text, None when it is not there."""
+        ...
 
 
 class Mailer(Protocol):

@@ -7,15 +7,19 @@ itself. Only the owner of the folder may read it: the letters hold links that op
 import asyncio
 import contextlib
 import os
-from collections.abc import Collection
-from datetime import UTC
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from email.headerregistry import Address
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
 from pathlib import Path
 
-from infrastructure.mail import MailAway, OutgoingMail
+from infrastructure.mail import KeptMail, MailAway, OutgoingMail
 from infrastructure.mail.mime import build
 
 KEPT = 500
+NAME_FORM = "%Y%m%dT%H%M%S"
 
 
 class FolderMailer:
@@ -31,7 +35,7 @@ class FolderMailer:
         if not mail.keep:
             return
         content = build(mail, sender=self._sender).as_bytes()
-        name = f"{mail.requested_at.astimezone(UTC):%Y%m%dT%H%M%S}-{mail.mail_id}.eml"
+        name = f"{mail.requested_at.astimezone(UTC):{NAME_FORM}}-{mail.mail_id}.eml"
         try:
             await asyncio.to_thread(self._write, name, content)
         except OSError as error:
@@ -61,3 +65,49 @@ class FolderMailer:
         for old in sorted(self._folder.glob("*.eml"))[: -self._kept]:
             with contextlib.suppress(FileNotFoundError):
                 old.unlink()
+
+
+class FolderMailbox:
+    """Reads what `FolderMailer` wrote. A letter may vanish meanwhile: the oldest make room."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def newest(self, *, offset: int, limit: int) -> tuple[int, Sequence[KeptMail]]:
+        """Return how many there are and a part of them, the newest first."""
+        return await asyncio.to_thread(self._newest, offset, limit)
+
+    async def read(self, mail_id: str) -> tuple[KeptMail, str] | None:
+        """Return a letter and its text, None when it is not there."""
+        return await asyncio.to_thread(self._read, mail_id)
+
+    def _newest(self, offset: int, limit: int) -> tuple[int, Sequence[KeptMail]]:
+        files = sorted(self.folder.glob("[!.]*.eml"), reverse=True)
+        found = []
+        for file in files[offset : offset + limit]:
+            with contextlib.suppress(FileNotFoundError), file.open("rb") as content:
+                message = BytesParser(EmailMessage, policy=default).parse(content, headersonly=True)
+                found.append(_kept(file, message))
+        return len(files), found
+
+    def _read(self, mail_id: str) -> tuple[KeptMail, str] | None:
+        for file in self.folder.glob("[!.]*.eml"):
+            if not file.stem.endswith(f"-{mail_id}"):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                content = file.read_bytes()
+                message = BytesParser(EmailMessage, policy=default).parsebytes(content)
+                body = message.get_body(("plain",))
+                text = body.get_content() if body is not None else ""
+                return _kept(file, message), text.replace("\r\n", "\n")
+        return None
+
+
+def _kept(file: Path, message: EmailMessage) -> KeptMail:
+    moment, _, mail_id = file.stem.partition("-")
+    return KeptMail(
+        mail_id=mail_id,
+        recipient=str(message["To"]),
+        subject=str(message["Subject"]),
+        requested_at=datetime.strptime(moment, NAME_FORM).replace(tzinfo=UTC),
+    )

@@ -6,13 +6,15 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from email.headerregistry import Address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -36,6 +38,8 @@ from infrastructure.containers.catalogue import ECHO
 from infrastructure.counters import Counters
 from infrastructure.counters.redis import RedisCounters
 from infrastructure.ending import end
+from infrastructure.mail import OutgoingMail
+from infrastructure.mail.mailbox import FolderMailbox, FolderMailer
 from infrastructure.registries import NoRegistries
 from infrastructure.sources.folder import FolderSources
 from infrastructure.tokens.pyjwt import JwtTokens
@@ -288,6 +292,23 @@ class Api:
         await self.add_member(team_id, visitor, Role.VIEWER)
         return person.user_id
 
+    async def new_mail(self, **more: Any) -> str:
+        """Leave a letter in the mailbox, as the mailer does; return its id."""
+        assert isinstance(self.services.mailbox, FolderMailbox)
+        mail_id = f"mai-{secrets.token_hex(5)}"
+        letter = OutgoingMail(
+            mail_id=mail_id,
+            recipient="anna@example.com",
+            subject="Your link",
+            text="Follow http://api.test/verify-email#token\n",
+            html="<p>Follow it</p>",
+            requested_at=datetime.now(UTC),
+        )
+        folder = self.services.mailbox.folder
+        sender = Address("Tallyport", "no-reply", "localhost")
+        await FolderMailer(folder, sender=sender).send(msgspec.structs.replace(letter, **more))
+        return mail_id
+
     async def close(self) -> None:
         await self.client.aclose()
 
@@ -361,6 +382,7 @@ async def services_of(
         images=(ECHO,),
         checks={"database": reader.check, "counters": counters.check},
         metrics=generate_latest,
+        mailbox=FolderMailbox(Path(uploads.name) / "mail"),
         options=OPTIONS,
     )
     uploads.cleanup()

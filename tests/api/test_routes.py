@@ -233,6 +233,8 @@ TABLE = [
         wrong={"reason": 5},
     ),
     Row(method="DELETE", path="/v1/admin/users/{user_id}/suspension", person=True, admin=True),
+    Row(method="GET", path="/v1/admin/mailbox", person=True, admin=True, query=True),
+    Row(method="GET", path="/v1/admin/mailbox/{mail_id}", person=True, admin=True),
     Row(
         method="POST",
         path="/v1/teams",
@@ -557,6 +559,8 @@ async def url_of(row: Row, visitor: Visitor) -> str:  # noqa: C901  an id after 
     if "{team_id}" in path:
         team_id = visitor.team_id or await visitor.found_team(f"Team {secrets.token_hex(5)}")
         path = path.replace("{team_id}", team_id)
+    if "{mail_id}" in path:
+        path = path.replace("{mail_id}", await visitor.api.new_mail())
     if "{user_id}" in path and path.startswith("/v1/admin/"):
         stranger = await visitor.api.installation.register(f"person-{secrets.token_hex(5)}")
         path = path.replace("{user_id}", stranger.user_id)

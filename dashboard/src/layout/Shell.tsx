@@ -7,7 +7,7 @@ import mark from "../mark.svg";
 import { Link, usePath } from "../routing/router";
 import { signedOut, type User } from "../session/session";
 import { useTeams } from "../session/teams";
-import { ADMIN_SECTIONS, SECTIONS, type Section } from "./sections";
+import { ADMIN_SECTIONS, MAILBOX, SECTIONS, type Section } from "./sections";
 import { chooseTheme, theme, type Theme } from "./theme";
 
 /** What stands around every page of who is signed in. */
@@ -42,7 +42,11 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
         <TeamChoice />
         <Sections label="Sections" sections={SECTIONS} path={path} counts={{ "/alerts": alerts }} />
         {profile.data?.platformAdmin && (
-          <Sections label="Administration" sections={ADMIN_SECTIONS} path={path} />
+          <Sections
+            label="Administration"
+            sections={profile.data.mailboxKept ? [...ADMIN_SECTIONS, MAILBOX] : ADMIN_SECTIONS}
+            path={path}
+          />
         )}
         <div className="foot">
           <LiveNote />

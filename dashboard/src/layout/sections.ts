@@ -16,6 +16,13 @@ export const ADMIN_SECTIONS: readonly Section[] = [
   },
 ];
 
+/** For them too, as long as there is no mail server. */
+export const MAILBOX: Section = {
+  path: "/admin/mailbox",
+  name: "Mailbox",
+  icon: "M3 6h18v12H3zM3 7l9 6 9-6",
+};
+
 export const SECTIONS: readonly Section[] = [
   { path: "/", name: "Home", icon: "M4 11l8-7 8 7v8a1 1 0 0 1-1 1h-4v-6H9v6H5a1 1 0 0 1-1-1z" },
   {

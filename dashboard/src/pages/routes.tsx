@@ -1,6 +1,7 @@
 import { Redirect, type Route } from "../routing/router";
 import { AccountPage } from "./account/AccountPage";
 import { DevicePage } from "./account/DevicePage";
+import { MailboxPage, MailPage } from "./admin/MailboxPage";
 import { PeoplePage } from "./admin/PeoplePage";
 import { AlertsPage } from "./alerts/AlertsPage";
 import { AnalyticsPage } from "./analytics/AnalyticsPage";
@@ -61,6 +62,8 @@ export const ROUTES: readonly Route[] = [
   { path: "/profile/:tab", page: ({ tab }) => <AccountPage tab={tab} /> },
   { path: "/device", page: () => <DevicePage /> },
   { path: "/admin/people", page: () => <PeoplePage /> },
+  { path: "/admin/mailbox", page: () => <MailboxPage /> },
+  { path: "/admin/mailbox/:id", page: ({ id = "" }) => <MailPage id={id} key={id} /> },
   { path: "/sign-in", page: () => <Redirect to="/" /> },
   { path: "/sign-up", page: () => <Redirect to="/" /> },
 ];

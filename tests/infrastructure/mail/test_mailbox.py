@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from infrastructure.mail import MailAway, OutgoingMail
-from infrastructure.mail.mailbox import FolderMailer
+from infrastructure.mail.mailbox import FolderMailbox, FolderMailer
 
 SENDER = Address("Tallyport", "no-reply", "localhost")
 FIRST = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -68,3 +68,21 @@ async def test_a_folder_that_cannot_be_written_is_trouble_for_all_letters(tmp_pa
     with pytest.raises(MailAway, match="cannot be written") as away:
         await FolderMailer(tmp_path / "mail", sender=SENDER).send(letter(1))
     assert away.value.for_all
+
+
+async def test_what_was_written_is_read_again_the_newest_first(tmp_path: Path) -> None:
+    mailer, mailbox = FolderMailer(tmp_path, sender=SENDER), FolderMailbox(tmp_path)
+    assert await mailbox.newest(offset=0, limit=10) == (0, [])
+    for number in range(3):
+        await mailer.send(letter(number))
+    (tmp_path / ".20261123T060009-mai-0000000009.eml").write_text("half a let")
+    total, part = await mailbox.newest(offset=1, limit=1)
+    assert (total, [mail.mail_id for mail in part]) == (3, ["mai-0000000001"])
+    found = await mailbox.read("mai-0000000002")
+    assert found is not None
+    kept, text = found
+    assert (kept.subject, kept.recipient, text) == ("Letter 2", "anna@example.com", "Hello\n")
+    assert kept.requested_at == FIRST + timedelta(seconds=2)
+    assert "anna" not in repr(kept)
+    await mailer.forget(["mai-0000000002"])
+    assert await mailbox.read("mai-0000000002") is None
