@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -56,10 +57,12 @@ def browser() -> Iterator[Browser]:
 class Visit:
     """One person's browser, and what went wrong in it."""
 
-    def __init__(self, browser: Browser, platform: Platform) -> None:
+    def __init__(
+        self, browser: Browser, platform: Platform, *, width: int = WIDTHS["desk"], **more: Any
+    ) -> None:
         self.platform = platform
         self.context: BrowserContext = browser.new_context(
-            base_url=platform.api_url, viewport={"width": WIDTHS["desk"], "height": 860}
+            **{"base_url": platform.api_url, **more}, viewport={"width": width, "height": 860}
         )
         self.context.set_default_timeout(PATIENCE_SECONDS * 1000)
         self.expected: set[int] = set()
@@ -124,12 +127,63 @@ class Visit:
                 self.troubles.append(f"{response.status} {response.url} {response.text()[:300]}")
 
 
+class Deployed:
+    """Somebody with a deployment that was called with a key."""
+
+    def __init__(self, person: Person, platform: Platform) -> None:
+        self.person = person
+        self.app = f"shop-{person.name}"
+        self.id = person.deploy(self.app)["id"]
+        self.key = person.create_key(name="till")
+        headers = {"Host": f"{self.app}.apps.localhost", "X-API-Key": self.key["apiKey"]}
+        with httpx.Client(base_url=platform.gateway_url, headers=headers, timeout=20) as client:
+            platform.wait_until(lambda: client.get("/").is_success, 30, "the app does not answer")
+            for path in ("/orders", "/orders", "/status/418", "/status/500"):
+                client.get(path)
+
+        def counted() -> bool:
+            return bool(person.get("/analytics/overview")["totals"]["errors"])
+
+        platform.wait_until(counted, 60, "the calls were not counted")
+
+
+@pytest.fixture(scope="package")
+def deployed(platform: Platform) -> Iterator[Deployed]:
+    person = Person(platform, "keeper")
+    yield Deployed(person, platform)
+    person.close()
+
+
+@pytest.fixture(scope="package")
+def admin(platform: Platform) -> Iterator[Person]:
+    """Somebody who looks after the platform, by the link that it printed at its first start."""
+    person = Person(platform, "steward")
+    link = re.search(r"/setup#(\S+)", (platform.home / "up.log").read_text())
+    assert link
+    person.post("/setup", token=link[1])
+    yield person
+    person.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, platform: Platform) -> Iterator[Visit]:
-    visit = Visit(browser, platform)
-    yield visit
-    visit.close()
-    assert not visit.troubles, "\n".join(visit.troubles)
+def browse(browser: Browser, platform: Platform) -> Iterator[Callable[..., Visit]]:
+    """Open another browser, as the keywords say. Nothing may have gone wrong in it in the end."""
+    visits: list[Visit] = []
+
+    def another(**more: Any) -> Visit:
+        visits.append(Visit(browser, platform, **more))
+        return visits[-1]
+
+    yield another
+    for visit in visits:
+        visit.close()
+    troubles = [trouble for visit in visits for trouble in visit.troubles]
+    assert not troubles, "\n".join(troubles)
+
+
+@pytest.fixture
+def visit(browse: Callable[..., Visit]) -> Visit:
+    return browse()
 
 
 @pytest.fixture

@@ -1,44 +1,17 @@
 """Every page with things on it: what it shows, what can be done on it, who can use it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.conftest import Visit
+from tests.dashboard.conftest import Deployed, Visit
 from tests.platform import PASSWORD, Person, Platform
 
 Join = Callable[[], Person]
-
-
-class Deployed:
-    """Somebody with a deployment that was called with a key."""
-
-    def __init__(self, person: Person, platform: Platform) -> None:
-        self.person = person
-        self.app = f"shop-{person.name}"
-        self.id = person.deploy(self.app)["id"]
-        self.key = person.create_key(name="till")
-        headers = {"Host": f"{self.app}.apps.localhost", "X-API-Key": self.key["apiKey"]}
-        with httpx.Client(base_url=platform.gateway_url, headers=headers, timeout=20) as client:
-            platform.wait_until(lambda: client.get("/").is_success, 30, "the app does not answer")
-            for path in ("/orders", "/orders", "/status/418", "/status/500"):
-                client.get(path)
-
-        def counted() -> bool:
-            return bool(person.get("/analytics/overview")["totals"]["errors"])
-
-        platform.wait_until(counted, 60, "the calls were not counted")
-
-
-@pytest.fixture(scope="package")
-def deployed(platform: Platform) -> Iterator[Deployed]:
-    person = Person(platform, "keeper")
-    yield Deployed(person, platform)
-    person.close()
 
 
 def row_of(page: Page, text: str) -> str:

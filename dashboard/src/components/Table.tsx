@@ -78,12 +78,27 @@ export function Pager({ pagination, go }: { pagination: Pagination; go: (page: n
         {total.toLocaleString()}
       </span>
       <span className="row">
+        {totalPages > 2 && (
+          <Button look="secondary" small disabled={page <= 1} onClick={() => go(1)}>
+            First
+          </Button>
+        )}
         <Button look="secondary" small disabled={page <= 1} onClick={() => go(page - 1)}>
           Previous
         </Button>
         <Button look="secondary" small disabled={page >= totalPages} onClick={() => go(page + 1)}>
           Next
         </Button>
+        {totalPages > 2 && (
+          <Button
+            look="secondary"
+            small
+            disabled={page >= totalPages}
+            onClick={() => go(totalPages)}
+          >
+            Last
+          </Button>
+        )}
       </span>
     </nav>
   );

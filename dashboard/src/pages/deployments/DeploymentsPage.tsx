@@ -2,7 +2,8 @@ import { api, ok, type Schema } from "../../api/client";
 import { useLive } from "../../api/live";
 import { useLoad } from "../../api/useLoad";
 import { Badge } from "../../components/Badge";
-import { LinkButton } from "../../components/Button";
+import { Button, LinkButton } from "../../components/Button";
+import { textOf } from "../../components/Field";
 import { Moment } from "../../components/Moment";
 import { Empty } from "../../components/Notice";
 import { Show } from "../../components/Show";
@@ -34,11 +35,18 @@ export function DeploymentsPage() {
   const query = useQuery();
   const status = (query.get("status") ?? "") as Status | "";
   const page = Number(query.get("page")) || 1;
-  const list = useLoad(`deployments ${team.id} ${status} ${page}`, (signal) =>
+  const appName = query.get("name") ?? "";
+  const list = useLoad(`deployments ${team.id} ${status} ${appName} ${page}`, (signal) =>
     ok(
       api.GET("/v1/deployments", {
         params: {
-          query: { page, limit: 25, teamId: team.id, status: status || undefined },
+          query: {
+            page,
+            limit: 25,
+            teamId: team.id,
+            status: status || undefined,
+            appName: appName || undefined,
+          },
         },
         signal,
       }),
@@ -67,6 +75,29 @@ export function DeploymentsPage() {
               <option key={one}>{one}</option>
             ))}
           </select>
+          <form
+            key={appName}
+            role="search"
+            className="row grow"
+            onSubmit={(event) => {
+              event.preventDefault();
+              const name = textOf(new FormData(event.currentTarget), "name").trim();
+              setQuery({ name, page: "" });
+            }}
+          >
+            <input
+              name="name"
+              type="search"
+              aria-label="Find by name"
+              placeholder="Find by its whole name"
+              defaultValue={appName}
+              spellCheck={false}
+              autoCapitalize="none"
+            />
+            <Button type="submit" look="secondary" small>
+              Find
+            </Button>
+          </form>
         </div>
         <Show of={list}>
           {({ deployments, pagination }) =>
@@ -83,6 +114,13 @@ export function DeploymentsPage() {
                   go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
                 />
               </>
+            ) : appName ? (
+              <Empty title={`Nothing is called ${appName}`}>
+                <p>A deployment is found by its whole name, in this team only.</p>
+                <Button look="secondary" onClick={() => setQuery({ name: "", page: "" })}>
+                  Show all
+                </Button>
+              </Empty>
             ) : status ? (
               <Empty title={`Nothing is ${status}`}>
                 <p>Choose another status to see the others.</p>
