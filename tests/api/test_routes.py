@@ -539,7 +539,7 @@ WRONG_BODIES: list[tuple[bytes, str, int]] = [
 ]
 
 
-async def url_of(row: Row, visitor: Visitor) -> str:  # noqa: C901  an id after the other
+async def url_of(row: Row, visitor: Visitor) -> str:  # noqa: C901, PLR0912  an id after the other
     """Return the route's path with the ids of something that the visitor has."""
     path = row.path
     if "{rule}" in path:
