@@ -89,29 +89,30 @@ async def _state(name: str, check: Callable[[], Awaitable[object]]) -> Part:
     return "up"
 
 
+class ViewMetrics:
+    """How far the log and every view are."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"tallyport_{name}", text, labels, registry=registry)
+
+        self.positions = gauge("view_position", "Position the view has reached", "view")
+        self.behind = gauge("view_behind", "Positions between the log and the view", "view")
+        self.parked = gauge("view_parked", "Events parked for the view", "view")
+        self.newest = gauge("log_position", "Newest position of the log")
+
+
 async def _view_metrics(services: Services) -> bytes:
     registry = CollectorRegistry()
-    positions = Gauge(
-        "tallyport_view_position", "Position the view has reached", ["view"], registry=registry
-    )
-    behind = Gauge(
-        "tallyport_view_behind",
-        "Positions between the log and the view",
-        ["view"],
-        registry=registry,
-    )
-    parked = Gauge(
-        "tallyport_view_parked", "Events parked for the view", ["view"], registry=registry
-    )
-    newest = Gauge("tallyport_log_position", "Newest position of the log", registry=registry)
+    metrics = ViewMetrics(registry)
     try:
         standings = await services.views.standings()
         position = await services.log.last_position()
     except (psycopg.Error, OSError):
         return b""  # numbers that are not known are left out; the others are shown
-    newest.set(position)
+    metrics.newest.set(position)
     for standing in standings:
-        positions.labels(standing.view).set(standing.position)
-        behind.labels(standing.view).set(max(0, position - standing.position))
-        parked.labels(standing.view).set(standing.parked)
+        metrics.positions.labels(standing.view).set(standing.position)
+        metrics.behind.labels(standing.view).set(max(0, position - standing.position))
+        metrics.parked.labels(standing.view).set(standing.parked)
     return generate_latest(registry)

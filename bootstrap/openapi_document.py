@@ -6,6 +6,7 @@
 import json
 import sys
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -13,8 +14,8 @@ from api.app import ROUTERS
 from api.openapi import document, operation_id
 
 
-def main() -> int:
-    """Print it; return the exit code."""
+def openapi_document() -> dict[str, Any]:
+    """Return it."""
     app = FastAPI(
         title="Tallyport",
         version=version("tallyport"),
@@ -23,7 +24,12 @@ def main() -> int:
     )
     for router in ROUTERS:
         app.include_router(router)
-    json.dump(document(app), sys.stdout)
+    return document(app)
+
+
+def main() -> int:
+    """Print it; return the exit code."""
+    json.dump(openapi_document(), sys.stdout)
     return 0
 
 
