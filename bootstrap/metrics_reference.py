@@ -8,10 +8,10 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
@@ -71,7 +71,6 @@ def _modules() -> Iterator[ModuleType]:
 
 def _metrics(module: ModuleType) -> Iterator[MetricWrapperBase]:
     """Yield a module's metrics, and those that its classes make in the registry they are given."""
-    value: Any
     for value in vars(module).values():
         if isinstance(value, MetricWrapperBase):
             yield value
@@ -81,7 +80,7 @@ def _metrics(module: ModuleType) -> Iterator[MetricWrapperBase]:
             and getattr(value.__init__, "__annotations__", {}).get("registry") is CollectorRegistry
         ):
             registry = CollectorRegistry()
-            value(registry)
+            cast("Callable[[CollectorRegistry], object]", value)(registry)
             for metric in registry._collector_to_names:  # noqa: SLF001 - the same
                 if isinstance(metric, MetricWrapperBase):
                     yield metric
