@@ -84,7 +84,7 @@ class Visit:
         self.page.get_by_label("E-mail").fill(person.email)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
-        self.page.get_by_role("navigation", name="Sections").wait_for(state="attached")
+        self.page.locator("nav[aria-label=Sections]").wait_for(state="attached")
 
     def look(self, name: str) -> None:
         """Keep pictures in three widths, for a person to look at, where one is wanted."""

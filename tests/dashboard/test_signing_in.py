@@ -95,3 +95,45 @@ def test_a_device_is_signed_in_by_the_code_it_shows(
     page.get_by_role("button", name="Refuse it").click()
     expect(page.get_by_text("It was refused.")).to_be_visible()
     assert exchanged(unwanted["device_code"]).json()["error"]["code"] == "access_denied"
+
+
+def test_a_passkey_is_made_and_signs_in_without_a_password(
+    browse: Callable[..., Visit], join: Join, platform: Platform
+) -> None:
+    visit = browse(base_url=f"http://localhost:{platform.api_port}")  # passkeys want a name
+    page, person = visit.page, join()
+    browser_itself = visit.context.new_cdp_session(page)
+    browser_itself.send("WebAuthn.enable")
+    key = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+    }
+    browser_itself.send("WebAuthn.addVirtualAuthenticator", {"options": key})
+    visit.sign_in(person, at="/profile/security")
+    page.get_by_role("button", name="Add a passkey").click()
+    page.get_by_role("dialog").get_by_label("Name").fill("laptop")
+    page.get_by_role("dialog").get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("row").filter(has_text="laptop")).to_contain_text("never")
+    visit.look("passkeys")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.get_by_role("link", name=person.name)).to_be_visible()
+    page.get_by_role("link", name="Security").click()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("row").filter(has_text="laptop")).not_to_be_visible()
+
+
+def test_the_first_page_is_small(visit: Visit) -> None:
+    sizes: dict[str, int] = {}
+    visit.page.on(
+        "requestfinished",
+        lambda request: sizes.update({request.url: request.sizes()["responseBodySize"]}),
+    )
+    visit.page.goto("/", wait_until="networkidle")
+    expect(visit.page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert any(url.endswith(".js") for url in sizes)
+    assert 10_000 < sum(sizes.values()) < 300_000, sizes
