@@ -24,10 +24,12 @@ from api import (
     invitations,
     leaks,
     mailbox,
+    notices,
     pages,
     quotas,
     sources,
     teams,
+    upkeep,
     usage,
 )
 from api.callers import Doorkeeper
@@ -72,6 +74,8 @@ ROUTERS = (
     webhooks.router,
     admin.router,
     mailbox.router,
+    upkeep.router,
+    notices.router,
     # Without the prefix /v1:
     health.router,
     pages.router,

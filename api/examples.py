@@ -70,6 +70,12 @@ EXAMPLES: Mapping[str, object] = {
     "threshold": 5,
     "enabled": True,
     "mail": True,
+    # looking after the platform
+    "text": "New prices from January on",
+    "tone": "info",
+    "startsAt": MOMENT,
+    "endsAt": LATER,
+    "view": "deployments",
     # times and places
     "from": MOMENT,
     "to": LATER,

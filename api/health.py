@@ -58,7 +58,7 @@ async def live() -> Response:
 async def ready(read: Reading) -> Response:
     """Tell which parts answer."""
     checks = read.services.checks
-    states = await asyncio.gather(*(_state(name, check) for name, check in checks.items()))
+    states = await asyncio.gather(*(state_of(name, check) for name, check in checks.items()))
     parts = dict(zip(checks, states, strict=True))
     if all(state == "up" for state in states):
         return respond(Ready(status="ready", parts=parts))
@@ -79,7 +79,8 @@ async def metrics(read: Reading) -> Response:
     return Response(content, media_type=METRICS_TYPE)
 
 
-async def _state(name: str, check: Callable[[], Awaitable[object]]) -> Part:
+async def state_of(name: str, check: Callable[[], Awaitable[object]]) -> Part:
+    """Tell whether a part answers, in time."""
     try:
         async with asyncio.timeout(CHECK_SECONDS_MAX):
             await check()

@@ -25,6 +25,7 @@ from projections.analytics.queries import AnalyticsQueries
 from projections.analytics.samples import SampleQueries
 from projections.live import LiveEvent
 from projections.reading import Reader
+from projections.upkeep import Upkeep
 
 
 class Log(Protocol):
@@ -105,6 +106,8 @@ class Options:
     """Where the records of custom domains have to lead."""
     platform_hosts: tuple[str, ...] = ("apps.localhost",)
     """Our own names: nobody adds one of them, or one below, as a custom domain."""
+    kafka: bool = False
+    """Whether Kafka stands between the log and its followers."""
     tls: bool = False
     """Whether the gateway speaks TLS, so that a certificate is of use."""
     webhooks_max: int = 20
@@ -196,6 +199,7 @@ class Services:
     images: Sequence[CatalogueImage]
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     """Per part: returns when it answers, raises when it does not."""
+    upkeep: Upkeep
     metrics: Callable[[], bytes]
     """This process's metrics in Prometheus' text format."""
     mailbox: Mailbox | None = None

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import msgspec
 import psycopg
 import structlog
+from psycopg_pool import PoolTimeout
 
 from bootstrap.core import Core
 from bootstrap.settings import Settings
@@ -28,6 +30,7 @@ from projections.analytics.logs import ClickHouseLogSink
 from projections.analytics.samples import ClickHouseSampleSink
 from projections.deployments import DEPLOYMENTS, read_versions
 from projections.news import ViewNews
+from projections.processes import tell_report
 from workers.provisioner import DeploymentObservation, DesiredDeployment, ProvisionerOptions
 from workers.provisioner.build_log import BuildLog
 from workers.provisioner.built_images import images_kept, let_go
@@ -36,6 +39,7 @@ from workers.provisioner.reconciler import Provisioner
 from workers.provisioner.sampler import Sampler, SamplerOptions
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+STATUS_SECONDS = 10.0
 PROVISIONER = Context(actor=Actor(id="provisioner"))
 
 
@@ -75,11 +79,24 @@ async def provision(core: Core) -> None:
             group.create_task(worker.run())
             group.create_task(sampler.run())
             group.create_task(let_go(driver, desired.images))
+            group.create_task(tell_status(core, worker, driver.name))
     finally:
         await end(telling)
         await news.close()
         await driver.close()
         await clickhouse.close()
+
+
+async def tell_status(core: Core, worker: Provisioner, driver: str) -> None:
+    """Say again and again how the provisioner stands. Never returns."""
+    while True:
+        report = msgspec.json.encode({"driver": driver, **msgspec.structs.asdict(worker.status)})
+        try:
+            async with core.pool.connection() as connection:
+                await tell_report(connection, "provisioner", report)
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            structlog.get_logger().warning("status not told", error=type(error).__name__)
+        await asyncio.sleep(STATUS_SECONDS)
 
 
 async def remove_replicas(settings: Settings, installation: str) -> None:

@@ -29,6 +29,7 @@ from infrastructure.passwords.argon2_processes import HashingProcesses
 from infrastructure.sealing.postgres import PostgresVault
 from infrastructure.stream import Stream
 from infrastructure.stream.store import StoreStream
+from projections.processes import LOCK_CLASS, lock_key
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
 
@@ -156,13 +157,14 @@ async def run_alone(
 async def _hold_and_work(
     core: Core, name: str, stop: asyncio.Event, work: Callable[[], Awaitable[Any]]
 ) -> None:
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big", signed=True)
     connection = await psycopg.AsyncConnection.connect(
         core.conninfo, autocommit=True, application_name=f"tallyport {name} lock"
     )
     async with connection:
         while not stop.is_set():
-            cursor = await connection.execute("SELECT pg_try_advisory_lock(7405603, %s)", (key,))
+            cursor = await connection.execute(
+                "SELECT pg_try_advisory_lock(%s, %s)", (LOCK_CLASS, lock_key(name))
+            )
             row = await cursor.fetchone()
             if row is not None and row[0]:
                 break

@@ -1,5 +1,6 @@
 """The gateway's wiring: its table comes from the views, its frames go into the log."""
 
+from datetime import UTC, datetime
 from itertools import chain
 from typing import TypeVar
 from uuid import UUID
@@ -13,12 +14,14 @@ from bootstrap.haproxy import launch_options
 from bootstrap.traffic import TrafficWriter
 from domain.metering.events import RequestsServed
 from domain.metering.values import frame_event_id
+from gateway.closures import Closure, still_to_come
 from gateway.configuration import Host, Key, Replica, Route, RoutingTable
 from gateway.control import Control, ControlMetrics, ControlOptions
 from gateway.meter import Meter, MeterMetrics, MeterOptions
 from infrastructure.event_store import Metadata, NewEvent
 from projections.gateway import HOSTS, KEYS, ROUTES, GatewayKeyRow, HostRow, RouteRow
 from projections.news import ViewNews
+from projections.notices import MAINTENANCE, MaintenanceRow
 from projections.tables import read_rows
 
 
@@ -41,7 +44,7 @@ async def meter(core: Core) -> None:
 
 
 class ViewTable:
-    """The gateway's table: `gateway_routes`, `gateway_hosts` and `gateway_keys`, kept in memory.
+    """The gateway's table: `gateway_routes`, `gateway_hosts`, `gateway_keys`, `maintenance`.
 
     Only rows that changed are read again; with a hundred thousand keys that is the difference
     between a millisecond and a second. A read that nobody announced reads everything.
@@ -49,7 +52,7 @@ class ViewTable:
 
     def __init__(self, pool: Pool, conninfo: str) -> None:
         self._pool = pool
-        self._news = ViewNews(conninfo, {ROUTES.name, HOSTS.name, KEYS.name})
+        self._news = ViewNews(conninfo, {ROUTES.name, HOSTS.name, KEYS.name, MAINTENANCE.name})
         self._routes: dict[str, Route] = {}
         self._hosts: dict[str, Host] = {}
         self._keys: dict[str, tuple[Key, ...]] = {}
@@ -57,13 +60,15 @@ class ViewTable:
     async def read(self) -> RoutingTable:
         """Return the table as it is now; raises while PostgreSQL or the views are not there."""
         routes, hosts, keys = (self._news.take(view.name) for view in (ROUTES, HOSTS, KEYS))
-        if not routes and not hosts and not keys:
+        maintenance = self._news.take(MAINTENANCE.name)
+        if not routes and not hosts and not keys and not maintenance:
             routes = hosts = keys = None
         try:
             async with self._pool.connection() as connection:
                 route_rows = await read_rows(connection, ROUTES, _listed(routes))
                 host_rows = await read_rows(connection, HOSTS, _listed(hosts))
                 key_rows = await read_rows(connection, KEYS, _listed(keys))
+                maintenance_rows = await read_rows(connection, MAINTENANCE, None)
         except psycopg.Error as error:
             self._news.forget()
             raise OSError(f"the gateway's views cannot be read: {error}") from error
@@ -72,7 +77,10 @@ class ViewTable:
         _put(self._keys, keys, {row.key_id: _secrets(row) for row in key_rows})
         keys_now = tuple(chain.from_iterable(self._keys.values()))
         return RoutingTable(
-            routes=tuple(self._routes.values()), hosts=tuple(self._hosts.values()), keys=keys_now
+            routes=tuple(self._routes.values()),
+            hosts=tuple(self._hosts.values()),
+            keys=keys_now,
+            closures=still_to_come(map(_closure, maintenance_rows), datetime.now(UTC)),
         )
 
     async def wait_for_change(self, timeout: float) -> bool:  # noqa: ASYNC109 - a poll's bound
@@ -110,6 +118,10 @@ def _route(row: RouteRow) -> Route:
         is_open=row.is_open,
         version=row.version,
     )
+
+
+def _closure(row: MaintenanceRow) -> Closure:
+    return Closure(deployment_id=row.deployment_id, starts_at=row.starts_at, ends_at=row.ends_at)
 
 
 def _host(row: HostRow) -> Host:

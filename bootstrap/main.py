@@ -166,6 +166,17 @@ def retry_dead_letters(view: Annotated[str, typer.Argument(help="Name of the vie
     _say(retry_parked, view)
 
 
+@dead_letters.command("discard")
+def discard_dead_letter(
+    view: Annotated[str, typer.Argument(help="Name of the view.")],
+    position: Annotated[int, typer.Argument(help="Of the event, as the list has it.")],
+) -> None:
+    """Let a view do without one event for ever; the log keeps it, and a replay meets it again."""
+    from bootstrap.operations import discard_parked  # noqa: PLC0415 - only what this needs
+
+    _say(discard_parked, view, position)
+
+
 admin = _group("admin", "Who looks after the platform.")
 
 
@@ -203,11 +214,11 @@ def _run(name: str) -> None:
     _event_loop()(run())
 
 
-def _say(operation: Callable[..., Awaitable[str]], *arguments: str) -> None:
+def _say(operation: Callable[..., Awaitable[str]], *arguments: object) -> None:
     typer.echo(_outcome(operation, *arguments))
 
 
-def _outcome(operation: Callable[..., Awaitable[Any]], *arguments: str) -> Any:  # noqa: ANN401 - the operation's
+def _outcome(operation: Callable[..., Awaitable[Any]], *arguments: object) -> Any:  # noqa: ANN401 - the operation's
     import psycopg  # noqa: PLC0415 - only who asks it
 
     settings = _settings()

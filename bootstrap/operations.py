@@ -5,6 +5,7 @@ import psycopg
 from bootstrap.embedded.home import Home
 from bootstrap.embedded.ports import LOOPBACK, remembered_ports
 from bootstrap.settings import Settings
+from projections import upkeep
 from projections.catalogue import VIEWS
 
 
@@ -14,9 +15,7 @@ async def request_rebuild(settings: Settings, view: str) -> str:
     if view not in known:
         raise LookupError(f"There is no view {view!r}. There are: {', '.join(sorted(known))}.")
     async with await psycopg.AsyncConnection.connect(database_of(settings)) as connection:
-        await connection.execute(
-            "UPDATE view_generations SET rebuild_wanted = true WHERE view = %s AND live", (view,)
-        )
+        await upkeep.request_rebuild(connection, view)
     return f"{view} is being rebuilt from the log; it stays readable meanwhile."
 
 
@@ -36,13 +35,18 @@ async def parked_events(settings: Settings) -> list[dict[str, str | int]]:
 async def retry_parked(settings: Settings, view: str) -> str:
     """Ask for a view's parked events to be applied again."""
     async with await psycopg.AsyncConnection.connect(database_of(settings)) as connection:
-        cursor = await connection.execute(
-            "UPDATE parked_events SET retry_wanted = true WHERE view = %s", (view,)
-        )
-        count = cursor.rowcount
+        count = await upkeep.retry_all(connection, view)
     if count == 0:
         raise LookupError(f"No event is parked for {view!r}.")
     return f"{count} parked events of {view} will be applied again within a second or two."
+
+
+async def discard_parked(settings: Settings, view: str, position: int) -> str:
+    """Ask a view to do without one of its parked events."""
+    async with await psycopg.AsyncConnection.connect(database_of(settings)) as connection:
+        if not await upkeep.discard_one(connection, view, position):
+            raise LookupError(f"No event at position {position} is parked for {view!r}.")
+    return f"{view} will do without the event at position {position}; what follows is applied."
 
 
 def database_of(settings: Settings) -> str:

@@ -36,6 +36,7 @@ from projections.analytics.queries import AnalyticsQueries
 from projections.analytics.samples import SampleQueries
 from projections.catalogue import VIEWS
 from projections.reading import Reader
+from projections.upkeep import Upkeep
 
 
 async def serve(core: Core, stop: asyncio.Event) -> None:
@@ -112,6 +113,7 @@ def _services(
         secret=core.derived_secret("api"),
         images=PredefinedImages().images,
         checks=checks,
+        upkeep=Upkeep(core.pool),
         metrics=generate_latest,
         mailbox=choose_mailbox(settings),
         report_signatures=GithubSignatures(keys_url) if keys_url else None,
@@ -124,6 +126,7 @@ def _options(settings: Settings) -> Options:
     return Options(
         gateway_url=gateway.public_url,
         domain_target=domain_target(settings),
+        kafka=settings.parts.kafka != "none",
         tls=settings.tls.port > 0,
         platform_hosts=_platform_hosts(settings),
         domains_max=settings.domains.per_deployment_max,

@@ -1,6 +1,7 @@
 """The table of contents: every command and the function that carries it out."""
 
 from commands import (
+    administration,
     alerts,
     api_keys,
     audit,
@@ -25,6 +26,7 @@ HANDLERS: Handlers = {
     **certificates.HANDLERS,
     **mail.HANDLERS,
     **alerts.HANDLERS,
+    **administration.HANDLERS,
     **teams.HANDLERS,
     **webhooks.HANDLERS,
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from domain.administration import events as administration
 from domain.alerts import events as alerts
 from domain.api_keys import events as api_keys
 from domain.audit import events as audit
@@ -129,6 +130,13 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "webhooks.WebhookRetryRequested@1": webhooks.WebhookRetryRequested,
     "webhooks.WebhookReplayRequested@1": webhooks.WebhookReplayRequested,
     "webhooks.WebhookDeleted@1": webhooks.WebhookDeleted,
+    "administration.ParkedEventRetried@1": administration.ParkedEventRetried,
+    "administration.ParkedEventDiscarded@1": administration.ParkedEventDiscarded,
+    "administration.ViewReplayRequested@1": administration.ViewReplayRequested,
+    "administration.AnnouncementMade@1": administration.AnnouncementMade,
+    "administration.AnnouncementWithdrawn@1": administration.AnnouncementWithdrawn,
+    "administration.MaintenanceScheduled@1": administration.MaintenanceScheduled,
+    "administration.MaintenanceEnded@1": administration.MaintenanceEnded,
     "alerts.AlertRaised@1": alerts.AlertRaised,
     "alerts.AlertResolved@1": alerts.AlertResolved,
     "alerts.AlertRuleChanged@1": alerts.AlertRuleChanged,

@@ -18,6 +18,7 @@ import msgspec
 
 from domain.deployments.values import Visibility
 from gateway.address_prefixes import address_prefixes
+from gateway.closures import Closure, closure_flags
 from gateway.refusals import DOUBTFUL, HAPROXY_ERRORS, KEY_PREFIX, REFUSALS, Refusal
 from gateway.tls import HTTPS_REQUIRED, bind_lines, template_values
 
@@ -89,6 +90,7 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     hosts: tuple[Host, ...] = ()
     keys: tuple[Key, ...] = ()
+    closures: tuple[Closure, ...] = ()
 
 
 class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,7 +219,7 @@ def render(
             KEYS: keys,
             GRANTS: grants,
             ADDRESSES: addresses,
-            FLAGS: {"metering": metering},
+            FLAGS: {"metering": metering, **closure_flags(table.closures)},
         },
         rejected=(*routes.rejected, *refused_hosts, *refused_keys),
     )

@@ -338,7 +338,7 @@ class Control:
         step = self._step
         if step is None:
             # Until the table is known, a worker keeps what it started with, but for the flag.
-            flags = {"metering": self._metering}
+            flags = {**state.maps[FLAGS], "metering": self._metering}
             await self._change(worker, list(map_changes(FLAGS, state.maps[FLAGS], flags)))
             state.maps[FLAGS] = flags
         elif self._equal.get(worker) is not step.after:

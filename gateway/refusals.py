@@ -64,6 +64,12 @@ REFUSALS: Mapping[str, Refusal] = {
     "no_healthy_replica": Refusal(
         503, "Service Unavailable", "No replica of this app is healthy.", _RETRY_IN_A_SECOND
     ),
+    "maintenance": Refusal(
+        503,
+        "Service Unavailable",
+        "This app is being looked after and answers again later.",
+        (("Retry-After", "%[var(txn.closed_until),sub(txn.now)]"),),
+    ),
     "metering_paused": Refusal(
         503,
         "Service Unavailable",
@@ -96,6 +102,10 @@ def problems() -> dict[str, tuple[int, str]]:
 
 
 DOUBTFUL: Mapping[str, str] = {
+    "maintenance": (
+        "{ var(txn.closed) -m str all }"
+        " or { var(txn.closed) -m str one } { var(txn.deployment) -m found }"
+    ),
     "metering_paused": "{ str(metering),map_str(current/flags.map) -m str paused }",
     "key_in_query": (
         "{ query -m found }"

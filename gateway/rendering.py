@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.closures import closure_flags
 from gateway.configuration import (
     ADDRESSES,
     FLAGS,
@@ -61,7 +62,12 @@ class Renderer:
             servers=routes.servers,
             draining=routes.draining,
             versions=routes.versions,
-            maps={ROUTES: routes.entries, HOSTS: hosts, **keys, FLAGS: {"metering": metering}},
+            maps={
+                ROUTES: routes.entries,
+                HOSTS: hosts,
+                **keys,
+                FLAGS: {"metering": metering, **closure_flags(table.closures)},
+            },
             rejected=(*routes.rejected, *refused_hosts, *self._rejected.values()),
         )
         return Step(before=before, after=self._rendered, touched=touched)

@@ -13,6 +13,7 @@ from projections.erasures import ERASURES
 from projections.gateway import HOSTS, KEYS, ROUTES
 from projections.identity import SESSIONS, USERS
 from projections.mail import MAILS
+from projections.notices import ANNOUNCEMENTS, MAINTENANCE
 from projections.passkeys import PASSKEYS
 from projections.quotas import QUOTAS
 from projections.revisions import REVISIONS
@@ -48,5 +49,7 @@ VIEWS: tuple[View[Any], ...] = (
     MAILS,
     ALERTS,
     ALERT_RULES,
+    ANNOUNCEMENTS,
+    MAINTENANCE,
     AUDIT,
 )

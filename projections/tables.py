@@ -54,6 +54,7 @@ CREATE TABLE IF NOT EXISTS parked_events (
     parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (view, generation, position)
 );
+ALTER TABLE parked_events ADD COLUMN IF NOT EXISTS discard_wanted boolean NOT NULL DEFAULT false;
 GRANT SELECT, INSERT, UPDATE, DELETE ON view_generations, view_positions, parked_events
     TO tallyport_app;
 """

@@ -37,6 +37,7 @@ from infrastructure.sealing import opened, subjects_in
 from infrastructure.sealing.postgres import SEALING_SCHEMA, PostgresVault
 from infrastructure.stream.store import StoreStream
 from projections.catalogue import VIEWS
+from projections.processes import REPORTS_SCHEMA
 from projections.tables import VIEWS_SCHEMA
 from projections.view import View
 from tests.servers import APPLICATION_ROLE, PostgresServer
@@ -50,6 +51,7 @@ SCHEMAS = (
     RELAY_SCHEMA,
     CERTIFICATES_SCHEMA,
     TRAFFIC_SCHEMA,
+    REPORTS_SCHEMA,
 )
 SECRET = b"a secret that only tests have .."
 PASSWORD = "correct horse battery"

@@ -24,6 +24,7 @@ from infrastructure.event_store import EventReader, RecordedEvent
 from infrastructure.stream import Batch, Progress, Stream, Topic
 from projections import tables
 from projections.tables import Connection, Fenced
+from projections.upkeep import streams_to_tend, take_parked
 from projections.view import Change, Forget, Key, View, forgotten_by
 
 BATCH_SIZE_MAX = {Topic.EVENTS: 1000, Topic.REQUESTS: 256}
@@ -380,25 +381,18 @@ class ProjectionRunner:
             live = await tables.live_generation(connection, self._view)
             if live is not None and live[0] != generation:
                 raise Fenced(f"{self._view.name} was switched to generation {live[0]}")
-            cursor = await connection.execute(
-                "SELECT DISTINCT stream_id FROM parked_events"
-                " WHERE view = %s AND generation = %s AND retry_wanted",
-                (self._view.name, generation),
-            )
-            streams = [row[0] for row in await cursor.fetchall()]
+            streams = await streams_to_tend(connection, self._view.name, generation)
             for stream_id in streams:
                 await self._retry(connection, generation, stream_id)
         return live is not None and live[2]
 
     async def _retry(self, connection: Connection, generation: int, stream_id: str) -> None:
-        """Apply the parked events of one stream in order, as far as it goes now."""
+        """Apply the parked events of one stream in order, as far as it goes now.
+
+        Without those that somebody discarded.
+        """
         async with self._turn, connection.transaction():
-            cursor = await connection.execute(
-                "DELETE FROM parked_events WHERE view = %s AND generation = %s AND stream_id = %s"
-                " RETURNING position",
-                (self._view.name, generation, stream_id),
-            )
-            positions = sorted(row[0] for row in await cursor.fetchall())
+            positions = await take_parked(connection, self._view.name, generation, stream_id)
             events = [
                 event
                 for position in positions

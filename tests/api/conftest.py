@@ -49,6 +49,7 @@ from projections.analytics.samples import SampleQueries
 from projections.analytics.schema import create_tables
 from projections.catalogue import VIEWS
 from projections.reading import Reader
+from projections.upkeep import Upkeep
 from projections.view import View
 from tests.authenticator import Authenticator
 from tests.infrastructure.clickhouse.process import ClickHouseProcess
@@ -381,6 +382,7 @@ async def services_of(
         secret=SECRET,
         images=(ECHO,),
         checks={"database": reader.check, "counters": counters.check},
+        upkeep=Upkeep(installation.pool),
         metrics=generate_latest,
         mailbox=FolderMailbox(Path(uploads.name) / "mail"),
         options=OPTIONS,

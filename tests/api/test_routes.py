@@ -517,6 +517,42 @@ TABLE = [
         body={},
         wrong={"threshold": 1_000_001, "enabled": None, "mail": "no"},
     ),
+    Row(method="GET", path="/v1/admin/health", person=True, admin=True),
+    Row(method="GET", path="/v1/admin/parked-events", person=True, admin=True, query=True),
+    Row(method="POST", path="/v1/admin/parked-events/{parked_id}/retry", person=True, admin=True),
+    Row(method="POST", path="/v1/admin/parked-events/{parked_id}/discard", person=True, admin=True),
+    Row(method="POST", path="/v1/admin/views/{view}/replay", person=True, admin=True),
+    Row(method="GET", path="/v1/announcements"),
+    Row(method="GET", path="/v1/admin/announcements", person=True, admin=True, query=True),
+    Row(
+        method="POST",
+        path="/v1/admin/announcements",
+        person=True,
+        admin=True,
+        body={"text": "New prices from January on"},
+        wrong={"text": "", "tone": "loud", "startsAt": "tomorrow", "endsAt": 7},
+    ),
+    Row(
+        method="DELETE",
+        path="/v1/admin/announcements/{announcement_id}",
+        person=True,
+        admin=True,
+    ),
+    Row(method="GET", path="/v1/admin/maintenance", person=True, admin=True, query=True),
+    Row(
+        method="POST",
+        path="/v1/admin/maintenance",
+        person=True,
+        admin=True,
+        body={"text": "The disks are replaced", "endsAt": "2099-01-01T00:00:00Z"},
+        wrong={"text": "x" * 301, "endsAt": None, "deploymentId": 7},
+    ),
+    Row(
+        method="DELETE",
+        path="/v1/admin/maintenance/{maintenance_id}",
+        person=True,
+        admin=True,
+    ),
     Row(method="GET", path="/health/live", open=True),
     Row(method="GET", path="/health/ready", open=True),
     Row(method="GET", path="/metrics", open=True),
@@ -539,11 +575,22 @@ WRONG_BODIES: list[tuple[bytes, str, int]] = [
 ]
 
 
+PLATFORMS = {
+    "{view}": "mails",
+    "{parked_id}": "deployments.1",
+    "{announcement_id}": "ann-0000000001",
+    "{maintenance_id}": "mnt-0000000001",
+}
+"""What only admins of the platform may touch. Most of it is not there."""
+
+
 async def url_of(row: Row, visitor: Visitor) -> str:  # noqa: C901, PLR0912  an id after the other
     """Return the route's path with the ids of something that the visitor has."""
     path = row.path
     if "{rule}" in path:
         path = path.replace("{rule}", "worker_lagging" if "/admin/" in path else "error_rate")
+    for name, value in PLATFORMS.items():
+        path = path.replace(name, value)
     if "{key_id}" in path:
         path = path.replace("{key_id}", (await visitor.create_key())["id"])
     if "{passkey_id}" in path:

@@ -15,6 +15,7 @@ from domain.custom_domains.events import DomainRemoved, DomainVerified
 from domain.custom_domains.values import DomainStatus
 from gateway.configuration import Host, Key
 from projections.gateway import HOSTS, KEYS, ROUTES
+from projections.notices import MAINTENANCE
 from projections.tables import KEYS_TOLD_MAX
 from tests.wiring import Installation
 
@@ -23,7 +24,7 @@ WAIT_SECONDS = 10
 
 @pytest.fixture
 async def table(installation: Installation) -> AsyncIterator[ViewTable]:
-    installation.start_views([KEYS, HOSTS, ROUTES])
+    installation.start_views([KEYS, HOSTS, ROUTES, MAINTENANCE])
     opened = ViewTable(installation.pool, installation.conninfo)
     yield opened
     await opened.close()

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg_pool import AsyncConnectionPool
 
+from domain.administration.notices import ANNOUNCEMENT, MAINTENANCE, UPKEEP
 from domain.alerts.alerts import ALERTS
 from domain.api_keys.api_key import API_KEY
 from domain.catalogue import EVENTS, UPCASTERS
@@ -38,6 +39,9 @@ FOLDER = Path(__file__).parents[1] / "golden_events"
 KEY = bytes(range(32))
 AGGREGATES: tuple[Aggregate, ...] = (
     ALERTS,
+    ANNOUNCEMENT,
+    MAINTENANCE,
+    UPKEEP,
     CLAIM,
     USER,
     SESSION,

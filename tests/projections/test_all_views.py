@@ -32,6 +32,8 @@ from commands.teams import (
     RenameTeam,
 )
 from commands.work import NOBODY, Actor
+from domain.administration.events import AnnouncementMade, MaintenanceScheduled
+from domain.administration.values import Tone
 from domain.alerts.values import Rule
 from domain.certificates.events import CertificateIssued
 from domain.custom_domains.events import DomainAdded, DomainVerified
@@ -47,6 +49,7 @@ from projections.view import View
 from tests.projections.asking import NOON, Gateway, digest, line, rebuild, seeded
 from tests.wiring import PASSWORD, Installation, Person
 
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PROVISIONER = Context(actor=Actor(id="provisioner"))
 
 
@@ -124,6 +127,17 @@ class Story:
         await self._installation.dispatch(over, person.context)
         quiet = ChangeAlertRule(team_id=person.team_id, rule=Rule.ERROR_RATE, mail=False)
         await self._installation.dispatch(quiet, person.context)
+        told = AnnouncementMade(
+            announcement_id="ann-1", text="New prices", tone=Tone.INFO, starts_at=NOW
+        )
+        planned = MaintenanceScheduled(
+            maintenance_id="mnt-1",
+            text="New disks",
+            starts_at=NOW,
+            ends_at=NOW + timedelta(hours=1),
+        )
+        await self._installation.append("ann-1", told)
+        await self._installation.append("mnt-1", planned)
 
     async def invite(self, person: Person, other: Person) -> None:
         """Leave an invitation open."""

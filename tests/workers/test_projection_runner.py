@@ -18,6 +18,7 @@ from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
 from projections import tables
 from projections.audit import AUDIT
+from projections.upkeep import discard_one
 from projections.view import Change, View
 from tests.servers import PostgresServer
 from tests.wiring import SCHEMAS, Installation, open_installation
@@ -43,12 +44,14 @@ class Fold:
     """Counts, so that an event applied twice or out of order is seen. May be cured."""
 
     cured = False
+    gaps = False
+    """Whether it does without some events."""
 
     def __call__(
         self, row: TallyRow | None, event: Event, recorded: RecordedEvent
     ) -> TallyRow | None:
         row = row or TallyRow(id=recorded.stream_id, events=0, last_version=0, total=0)
-        if recorded.version != row.last_version + 1:
+        if recorded.version != row.last_version + 1 and not self.gaps:
             raise AssertionError(f"{recorded.version} does not follow {row.last_version}")
         row = msgspec.structs.replace(row, events=row.events + 1, last_version=recorded.version)
         if isinstance(event, SessionEnded):
@@ -167,6 +170,23 @@ async def test_parked_events_are_applied_in_order_when_they_are_retried(
     await installation.append("bad", scaled(2), after=3)
     [row] = await installation.rows(tally)
     assert (row["events"], row["total"]) == (4, 1 + POISON + 5 + 2)
+
+
+async def test_what_follows_a_discarded_event_is_applied(
+    installation: Installation, tally: View[TallyRow], fold: Fold
+) -> None:
+    fold.gaps = True
+    await installation.append("bad", scaled(1), scaled(POISON), scaled(5))
+    installation.start_views([tally])
+    await installation.caught_up([tally])
+    [found] = await installation.query("SELECT min(position) AS position FROM parked_events")
+    async with installation.pool.connection() as connection:
+        assert await discard_one(connection, "tally", found["position"])
+        assert not await discard_one(connection, "tally", found["position"] + 1000)
+    await installation.until("NOT EXISTS (SELECT FROM parked_events)")
+    await installation.append("bad", scaled(2), after=3)
+    [row] = await installation.rows(tally)
+    assert (row["events"], row["total"]) == (3, 1 + 5 + 2)
 
 
 async def test_a_rebuild_applies_what_was_parked(

@@ -7,6 +7,7 @@ import mark from "../mark.svg";
 import { Link, usePath } from "../routing/router";
 import { signedOut, type User } from "../session/session";
 import { useTeams } from "../session/teams";
+import { Banners } from "./Banners";
 import { ADMIN_SECTIONS, MAILBOX, SECTIONS, type Section } from "./sections";
 import { chooseTheme, theme, type Theme } from "./theme";
 
@@ -57,7 +58,10 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
           <UserMenu user={user} />
         </div>
       </div>
-      <main id="content">{children}</main>
+      <main id="content">
+        <Banners />
+        {children}
+      </main>
     </div>
   );
 }

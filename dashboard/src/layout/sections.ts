@@ -14,6 +14,16 @@ export const ADMIN_SECTIONS: readonly Section[] = [
     name: "People",
     icon: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 21c0-4 3.5-7 8-7s8 3 8 7",
   },
+  {
+    path: "/admin/system",
+    name: "System",
+    icon: "M4 5h16v5H4zM4 14h16v5H4zM8 7.5h.01M8 16.5h.01",
+  },
+  {
+    path: "/admin/announcements",
+    name: "Announcements",
+    icon: "M4 10v4h3l8 4V6l-8 4zM18 9a4 4 0 0 1 0 6",
+  },
 ];
 
 /** For them too, as long as there is no mail server. */

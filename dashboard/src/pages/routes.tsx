@@ -2,7 +2,9 @@ import { Redirect, type Route } from "../routing/router";
 import { AccountPage } from "./account/AccountPage";
 import { DevicePage } from "./account/DevicePage";
 import { MailboxPage, MailPage } from "./admin/MailboxPage";
+import { NoticesPage } from "./admin/NoticesPage";
 import { PeoplePage } from "./admin/PeoplePage";
+import { SystemPage } from "./admin/SystemPage";
 import { AlertsPage } from "./alerts/AlertsPage";
 import { AnalyticsPage } from "./analytics/AnalyticsPage";
 import { UsagePage } from "./analytics/UsagePage";
@@ -64,6 +66,8 @@ export const ROUTES: readonly Route[] = [
   { path: "/admin/people", page: () => <PeoplePage /> },
   { path: "/admin/mailbox", page: () => <MailboxPage /> },
   { path: "/admin/mailbox/:id", page: ({ id = "" }) => <MailPage id={id} key={id} /> },
+  { path: "/admin/system", page: () => <SystemPage /> },
+  { path: "/admin/announcements", page: () => <NoticesPage /> },
   { path: "/sign-in", page: () => <Redirect to="/" /> },
   { path: "/sign-up", page: () => <Redirect to="/" /> },
 ];
