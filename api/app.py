@@ -45,6 +45,7 @@ from api.errors import problem_response
 from api.kept_answers import KeptAnswers
 from api.live import routes as live
 from api.openapi import operation_id
+from api.portals import routes as portals
 from api.services import Services
 from api.webhooks import routes as webhooks
 
@@ -63,6 +64,7 @@ ROUTERS = (
     deployment_certificates.router,
     deployment_logs.router,
     deployment_metrics.router,
+    portals.router,
     images.router,
     sources.router,
     analytics.router,

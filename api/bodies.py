@@ -16,8 +16,11 @@ from api.errors import InvalidValue, Malformed, UnsupportedMediaType
 
 DEPTH_MAX = 32
 PARTS_MAX = 20_000
+DOCUMENT_DEPTH_MAX = 64
+DOCUMENT_PARTS_MAX = 200_000
 JSON_TYPES = ("application/json",)
 ARCHIVE_TYPES = ("application/zip", "application/gzip", "application/octet-stream")
+DOCUMENT_TYPES = ("application/json", "application/yaml", "application/x-yaml", "text/yaml")
 FORM_TYPES = ("application/x-www-form-urlencoded",)
 _TEXT_OR_COMMA = re.compile(rb'"(?:[^"\\]|\\.)*+"|,', re.DOTALL)
 
@@ -41,6 +44,19 @@ def check_archive_type(request: Request) -> None:
         raise UnsupportedMediaType(f"Send the archive as {' or '.join(ARCHIVE_TYPES)}.") from None
 
 
+def check_document(request: Request, body: bytes) -> None:
+    """Refuse what does not say that it is JSON or YAML, and JSON that is malformed."""
+    try:
+        _check_type(request, DOCUMENT_TYPES)
+    except UnsupportedMediaType:
+        raise UnsupportedMediaType(
+            "Send the document as application/json or application/yaml."
+        ) from None
+    _check_commas(body, DOCUMENT_PARTS_MAX)
+    if "json" in request.headers["content-type"].lower():
+        check_json(body, parts_max=DOCUMENT_PARTS_MAX, depth_max=DOCUMENT_DEPTH_MAX)
+
+
 def _check_type(request: Request, allowed: tuple[str, ...]) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = request.headers.get("content-encoding", "identity")
@@ -48,16 +64,16 @@ def _check_type(request: Request, allowed: tuple[str, ...]) -> None:
         raise UnsupportedMediaType
 
 
-def check_json(body: bytes) -> None:
+def check_json(body: bytes, *, parts_max: int = PARTS_MAX, depth_max: int = DEPTH_MAX) -> None:
     """Refuse malformed JSON with 400, and JSON that is only meant to hurt with 422."""
-    _check_commas(body)
+    _check_commas(body, parts_max)
     try:
         value = msgspec.json.decode(body)
     except RecursionError:
         raise InvalidValue("The body is nested too deeply.") from None
     except (msgspec.DecodeError, ValueError):
         raise Malformed("The body is not JSON.") from None
-    _check_parts(value)
+    _check_parts(value, parts_max, depth_max)
     try:
         json.loads(body, object_pairs_hook=_pairs)
     except InvalidValue:
@@ -66,17 +82,17 @@ def check_json(body: bytes) -> None:
         raise Malformed("The body is not JSON.") from None
 
 
-def _check_commas(body: bytes) -> None:
+def _check_commas(body: bytes, parts_max: int) -> None:
     """Refuse very many parts before they take thirty times the body's length in memory."""
-    if body.count(b",") > PARTS_MAX:
+    if body.count(b",") > parts_max:
         commas = (1 for found in _TEXT_OR_COMMA.finditer(body) if found[0] == b",")
-        if next(islice(commas, PARTS_MAX, None), 0):
-            raise InvalidValue("The body has too many parts.", parts_max=PARTS_MAX)
+        if next(islice(commas, parts_max, None), 0):
+            raise InvalidValue("The body has too many parts.", parts_max=parts_max)
 
 
-def _check_parts(value: object) -> None:
+def _check_parts(value: object, parts_max: int, depth_max: int) -> None:
     level, parts = [value], 0
-    for _ in range(DEPTH_MAX):
+    for _ in range(depth_max):
         below: list[object] = []
         for part in level:
             parts += 1
@@ -89,12 +105,12 @@ def _check_parts(value: object) -> None:
                 below += part
             elif isinstance(part, str):
                 check_text(part)
-            if parts + len(below) > PARTS_MAX:
-                raise InvalidValue("The body has too many parts.", parts_max=PARTS_MAX)
+            if parts + len(below) > parts_max:
+                raise InvalidValue("The body has too many parts.", parts_max=parts_max)
         if not below:
             return
         level = below
-    raise InvalidValue("The body is nested too deeply.", depth_max=DEPTH_MAX)
+    raise InvalidValue("The body is nested too deeply.", depth_max=depth_max)
 
 
 def check_text(text: str) -> str:

@@ -36,6 +36,7 @@ SECTIONS = (
     "audit",
     "history",
     "teams",
+    "portal",
     "profile",
     "device",
     "admin",

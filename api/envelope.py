@@ -22,6 +22,7 @@ from api.origins import PREFLIGHT, Origins
 from api.rates import Rates
 from api.services import Services
 from domain.kernel.errors import DomainError
+from domain.portals.values import DOCUMENT_BYTES_MAX
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 CREDENTIAL_IN_QUERY = re.compile(
@@ -41,7 +42,9 @@ OVERRIDABLE = {b"cache-control", b"content-security-policy", b"vary"}
 TLS_ONLY = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 UPLOAD = ("POST", "/v1/sources")
-"""The one route that takes more than a small body. It writes it to the disk as it comes."""
+"""The one route that takes a large body. It writes it to the disk as it comes."""
+DOCUMENT = re.compile(r"/v1/deployments/[^/]+/openapi")
+"""The one that takes a document, which may be longer than what other routes are sent."""
 
 REQUESTS = Counter(
     "tallyport_api_requests_total", "Requests answered", ["method", "route", "status"]
@@ -119,10 +122,16 @@ class Envelope:
             return
         # A route answers HEAD as GET; `Outgoing` leaves out the body.
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
-        is_upload = (method, scope["path"]) == UPLOAD
-        limit = self._upload_limit_bytes if is_upload else self._body_limit_bytes
+        limit = self._limit_bytes(method, scope["path"])
         await self._app(inner, _bounded(headers, receive, limit), outgoing)
         scope["route"] = inner.get("route")
+
+    def _limit_bytes(self, method: str, path: str) -> int:
+        if (method, path) == UPLOAD:
+            return self._upload_limit_bytes
+        if method == "PUT" and DOCUMENT.fullmatch(path):
+            return max(self._body_limit_bytes, DOCUMENT_BYTES_MAX)
+        return self._body_limit_bytes
 
     async def _caller(self, headers: Headers, scope: Scope) -> Caller | None:
         state = scope["state"]

@@ -30,6 +30,8 @@ UPLOAD: dict[str, Any] = {
     },
 }
 """Marks a route that takes an archive, and checks and reads it itself as it comes."""
+PERHAPS_OPEN: dict[str, Any] = {"security": [{}, {"bearer": []}, {"apiKey": []}]}
+"""Marks a route that some things are open to all at, and that looks itself at who asks."""
 
 DENIED = {403, 404}
 
@@ -44,7 +46,9 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
         extra = self.openapi_extra or {}
         upload = extra.get("x-upload", False)
-        is_open, form = extra.get("security") == [], extra.get("x-form", False)
+        security = extra.get("security")
+        is_open = security == [] or security == PERHAPS_OPEN["security"]
+        form = extra.get("x-form", False)
 
         async def guarded(request: Request) -> Response:
             if not is_open:

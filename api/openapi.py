@@ -33,6 +33,7 @@ TAGS = {
     "API keys": "What programs sign in with, here and at the gateway.",
     "Deployments": "Images that run under a name.",
     "Domains": "Names of your own for what is deployed.",
+    "Portals": "How deployments are called, for whoever may read it.",
     "Analytics": "What was called and how it went.",
     "Usage and billing": "How much was served, and what it costs.",
     "Alerts": "Trouble with what is deployed, while it lasts, and what counts as trouble.",

@@ -9,6 +9,7 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from bootstrap.core import Core
+from bootstrap.portals import fetch_documents
 from bootstrap.settings import Settings
 from bootstrap.sources import base_images, sources_of
 from bootstrap.traffic import TRAFFIC, TrafficReader
@@ -80,6 +81,7 @@ async def provision(core: Core) -> None:
             group.create_task(sampler.run())
             group.create_task(let_go(driver, desired.images))
             group.create_task(tell_status(core, worker, driver.name))
+            group.create_task(fetch_documents(core))
     finally:
         await end(telling)
         await news.close()

@@ -11,6 +11,7 @@ from commands import (
     identity,
     mail,
     metering,
+    portals,
     teams,
     webhooks,
 )
@@ -24,6 +25,7 @@ HANDLERS: Handlers = {
     **deployments.HANDLERS,
     **custom_domains.HANDLERS,
     **certificates.HANDLERS,
+    **portals.HANDLERS,
     **mail.HANDLERS,
     **alerts.HANDLERS,
     **administration.HANDLERS,

@@ -20,6 +20,7 @@ from domain.identity import events as identity
 from domain.kernel import events as kernel
 from domain.mail import events as mail
 from domain.metering import events as metering
+from domain.portals import events as portals
 from domain.teams import events as teams
 from domain.webhooks import events as webhooks
 
@@ -111,6 +112,11 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "mail.MailRequested@1": mail.MailRequested,
     "mail.MailSent@1": mail.MailSent,
     "mail.MailFailed@1": mail.MailFailed,
+    "portals.PortalVisibilityChanged@1": portals.PortalVisibilityChanged,
+    "portals.DocumentSourceChanged@1": portals.DocumentSourceChanged,
+    "portals.DocumentPublished@1": portals.DocumentPublished,
+    "portals.DocumentFetchFailed@1": portals.DocumentFetchFailed,
+    "portals.DocumentWithdrawn@1": portals.DocumentWithdrawn,
     "teams.TeamCreated@1": teams.TeamCreated,
     "teams.TeamRenamed@1": teams.TeamRenamed,
     "teams.TeamDeleted@1": teams.TeamDeleted,

@@ -15,6 +15,7 @@ from projections.identity import SESSIONS, USERS
 from projections.mail import MAILS
 from projections.notices import ANNOUNCEMENTS, MAINTENANCE
 from projections.passkeys import PASSKEYS
+from projections.portals import PORTAL_DOCUMENTS, PORTALS
 from projections.quotas import QUOTAS
 from projections.revisions import REVISIONS
 from projections.second_factors import SECOND_FACTORS
@@ -41,6 +42,8 @@ VIEWS: tuple[View[Any], ...] = (
     CUSTOM_DOMAINS,
     CERTIFICATES,
     QUOTAS,
+    PORTALS,
+    PORTAL_DOCUMENTS,
     ROUTES,
     HOSTS,
     KEYS,

@@ -78,6 +78,12 @@ OPTIONS = Options(
 
 Body = dict[str, Any]
 
+DOCUMENT: Body = {
+    "openapi": "3.1.0",
+    "info": {"title": "Shop", "version": "1.0"},
+    "paths": {"/orders": {"get": {"responses": {"200": {"description": "The orders"}}}}},
+}
+
 
 CANARIES = ("$argon2", "sealed:1:", "secretHash", "secret_hash", PASSWORD, SECRET.decode())
 """What no answer may have: hashes, what is sealed, passwords, the installation's secret."""
@@ -153,6 +159,21 @@ class Visitor:
         assert answer.status_code == 201, answer.text
         made: Body = answer.json()
         return made
+
+    async def publish(self, deployment_id: str) -> None:
+        """Give a deployment a document."""
+        path = f"/v1/deployments/{deployment_id}/openapi"
+        answer = await self.ask("PUT", path, DOCUMENT)
+        assert answer.status_code == 200, answer.text
+
+    async def open_portal(self, visibility: str = "team") -> str:
+        """Make a deployment with a document and a portal; return its id."""
+        deployment_id = await self.deploy(f"app-{secrets.token_hex(5)}")
+        await self.publish(deployment_id)
+        path = f"/v1/deployments/{deployment_id}/portal"
+        answer = await self.ask("PUT", path, {"visibility": visibility})
+        assert answer.status_code == 200, answer.text
+        return deployment_id
 
     async def add_passkey(self) -> str:
         """Let a new security key sign one in; return the passkey's id."""

@@ -151,6 +151,9 @@ class Trial:
             thing = Row(method="GET", path=fixed + brace)
             known[fixed] = await url_of(thing, self.cast.owner)
             await self.cast.api.installation.caught_up()
+        if rest.startswith("/openapi"):
+            await self.cast.owner.publish(known[fixed].rpartition("/")[2])
+            await self.cast.api.installation.caught_up()
         query = f"?teamId={self.cast.owner.team_id}" if self._query_has_team else ""
         return known[fixed] + rest + query
 

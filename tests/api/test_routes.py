@@ -452,6 +452,42 @@ TABLE = [
         path="/v1/deployments/{deployment_id}/domains/{domain_id}/certificate",
         scope="deployments:write",
     ),
+    Row(method="GET", path="/v1/portals/{portal}", scope="deployments:read"),
+    Row(method="GET", path="/v1/deployments/{deployment_id}/portal", scope="deployments:read"),
+    Row(
+        method="PUT",
+        path="/v1/deployments/{deployment_id}/portal",
+        scope="deployments:write",
+        body={"visibility": "team"},
+        wrong={"visibility": "everybody"},
+    ),
+    Row(
+        method="PUT",
+        path="/v1/deployments/{deployment_id}/openapi",
+        scope="deployments:write",
+        archive=True,
+    ),
+    Row(
+        method="GET",
+        path="/v1/deployments/{deployment_id}/openapi",
+        scope="deployments:read",
+        query=True,
+    ),
+    Row(
+        method="GET",
+        path="/v1/deployments/{deployment_id}/openapi/postman",
+        scope="deployments:read",
+    ),
+    Row(
+        method="GET",
+        path="/v1/deployments/{deployment_id}/openapi/changelog",
+        scope="deployments:read",
+    ),
+    Row(
+        method="DELETE",
+        path="/v1/deployments/{deployment_id}/openapi",
+        scope="deployments:write",
+    ),
     Row(method="GET", path="/v1/images"),
     Row(method="POST", path="/v1/sources", scope="deployments:write", query=True, archive=True),
     Row(method="POST", path="/v1/events/ticket", person=True),
@@ -598,6 +634,10 @@ async def url_of(row: Row, visitor: Visitor) -> str:  # noqa: C901, PLR0912  an 
     if "{deployment_id}" in path or "{resource}" in path:
         deployment_id = await visitor.deploy(f"app-{secrets.token_hex(5)}")
         path = path.replace("{deployment_id}", deployment_id).replace("{resource}", deployment_id)
+    if "{portal}" in path:
+        path = path.replace("{portal}", await visitor.open_portal())
+    if "/openapi" in path:
+        await visitor.publish(path.split("/")[3])
     if "{domain_id}" in path:
         added = await visitor.add_domain(path.split("/")[3], f"{secrets.token_hex(5)}.example.com")
         path = path.replace("{domain_id}", added["id"])

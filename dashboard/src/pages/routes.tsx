@@ -1,3 +1,5 @@
+import { lazy, Suspense } from "react";
+import { Loading } from "../components/Notice";
 import { Redirect, type Route } from "../routing/router";
 import { AccountPage } from "./account/AccountPage";
 import { DevicePage } from "./account/DevicePage";
@@ -24,6 +26,9 @@ import { VerifyEmailPage } from "./sign-in/VerifyEmailPage";
 import { TeamPage } from "./teams/TeamPage";
 import { TeamsPage } from "./teams/TeamsPage";
 
+/** Read by strangers too, and large: nobody else loads it. */
+const PortalPage = lazy(() => import("./portal/PortalPage"));
+
 /** Pages for everybody. `api/dashboard.py` has the first part of every path, too. */
 export const OPEN_ROUTES: readonly Route[] = [
   { path: "/forgot-password", page: () => <ForgotPasswordPage /> },
@@ -31,6 +36,14 @@ export const OPEN_ROUTES: readonly Route[] = [
   { path: "/verify-email", page: () => <VerifyEmailPage /> },
   { path: "/invitations/:token", page: ({ token = "" }) => <InvitationPage token={token} /> },
   { path: "/setup", page: () => <SetupPage /> },
+  {
+    path: "/portal/:name",
+    page: ({ name = "" }) => (
+      <Suspense fallback={<Loading />}>
+        <PortalPage name={name} key={name} />
+      </Suspense>
+    ),
+  },
 ];
 
 /** Pages for who is not signed in; the others go home. */

@@ -1,6 +1,7 @@
 """The sample API: it answers with what it was asked. Standard library only, one file.
 
 GET /health            200, always
+GET /openapi.json      what is said here, as an OpenAPI document
 any /slow?ms=250       answers after that many milliseconds (at most 60,000)
 any /status/<code>     answers with that status, 200 to 599
 any /bytes/<n>         answers with n bytes (at most 100 MiB)
@@ -35,6 +36,63 @@ BODILESS = (204, 304)
 BLOCK = b"x" * 65536
 JSON = "application/json"
 REPLICA = os.environ.get("TALLYPORT_REPLICA_ID") or socket.gethostname()
+
+
+ECHOED = {
+    "type": "object",
+    "description": "The request, as it arrived.",
+    "properties": {
+        "method": {"type": "string", "example": "GET"},
+        "path": {"type": "string", "example": "/orders/7"},
+        "query": {"type": "object"},
+        "headers": {"type": "object"},
+        "body": {},
+    },
+}
+ANSWERS = {"200": {"description": "The request", "content": {JSON: {"schema": ECHOED}}}}
+PART = {"name": "part", "in": "path", "required": True, "example": "orders"}
+DOCUMENT = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "Echo",
+        "version": "1.0.0",
+        "description": "It answers with what it was asked. **Try it** with a key of your own.",
+    },
+    "paths": {
+        "/health": {
+            "get": {
+                "tags": ["Health"],
+                "summary": "Tell that it is well",
+                "responses": {"200": {"description": "It is, always."}},
+            }
+        },
+        "/{part}": {
+            "parameters": [{**PART, "schema": {"type": "string"}}],
+            "get": {"tags": ["Echo"], "summary": "Echo a request", "responses": ANSWERS},
+            "post": {
+                "tags": ["Echo"],
+                "summary": "Echo a body",
+                "requestBody": {"content": {JSON: {"example": {"hello": "world"}}}},
+                "responses": ANSWERS,
+            },
+        },
+        "/status/{code}": {
+            "get": {
+                "tags": ["Echo"],
+                "summary": "Answer with a status",
+                "parameters": [
+                    {
+                        "name": "code",
+                        "in": "path",
+                        "required": True,
+                        "schema": {"type": "integer", "minimum": 200, "maximum": 599},
+                    }
+                ],
+                "responses": {"default": {"description": "That status"}},
+            }
+        },
+    },
+}
 
 
 class Request:
@@ -316,6 +374,8 @@ def answer(request: Request) -> tuple[int, str, bytes]:
     path, _, query = request.target.partition("?")
     if path == "/health":
         return 200, JSON, b'{"status":"ok"}\n'
+    if path == "/openapi.json":
+        return 200, JSON, encode(DOCUMENT)
     if path.startswith("/status/"):
         status = number(path.removeprefix("/status/"))
         if status is not None and status in STATUS_CODES:

@@ -15,6 +15,7 @@ import { EnvironmentTab } from "./EnvironmentTab";
 import { LogsTab } from "./LogsTab";
 import { MetricsTab } from "./MetricsTab";
 import { OverviewTab } from "./OverviewTab";
+import { PortalTab } from "./PortalTab";
 import { RevisionsTab } from "./RevisionsTab";
 import { SettingsTab } from "./SettingsTab";
 
@@ -33,6 +34,7 @@ const TABS: ReadonlyArray<{ path: string; name: string; tab: (props: TabProps) =
   { path: "revisions", name: "Revisions", tab: (props) => <RevisionsTab {...props} /> },
   { path: "environment", name: "Environment", tab: (props) => <EnvironmentTab {...props} /> },
   { path: "domains", name: "Domains", tab: (props) => <DomainsTab {...props} /> },
+  { path: "portal", name: "Portal", tab: (props) => <PortalTab {...props} /> },
   { path: "settings", name: "Settings", tab: (props) => <SettingsTab {...props} /> },
 ];
 
