@@ -244,6 +244,40 @@ async def test_only_tls_1_2_and_1_3_are_spoken_and_http_2_is_offered(
         assert (b"ALPN protocol: h2" in said) is spoken, said.decode()
 
 
+async def test_requests_that_share_an_http_2_connection_are_each_answered_and_written_down(
+    serving: Gateway,
+    tables: TlsTables,
+    authority: Authority,
+    running: Running,
+    upstream: Upstream,
+    tmp_path: Path,
+) -> None:
+    frames = Frames()
+    running.meter(serving, frames)
+    await tables.arrived(tables.set(served(authority, SHOP)))
+    root = tmp_path / "root.pem"
+    root.write_text(authority.pem)
+    site = f"https://{SHOP}:{tls_port(serving)}"
+    paths = [f"/stream-{number}" for number in range(10)]
+    asking = await asyncio.create_subprocess_exec(
+        *("curl", "-sS", "--http2", "--parallel", "--max-time", "60", "--cacert", root),
+        *("--resolve", f"{SHOP}:{tls_port(serving)}:127.0.0.1", "-H", f"X-API-Key: {KEY}"),
+        *("-w", "%{http_version} %{http_code} %{num_connects}\\n"),
+        *(word for path in paths for word in (f"{site}{path}", "-o", "/dev/null")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    said, _ = await asking.communicate()
+    answers = [line.split() for line in said.decode().splitlines()]
+    assert [answer[:2] for answer in answers] == [["2", "200"]] * len(paths), said
+    assert sum(int(connects) for *_, connects in answers) < len(paths)
+    assert set(paths) <= {path for _, path, _ in upstream.seen}
+    await eventually(lambda: {line.path for line in frames.lines()} >= set(paths))
+    lines = [line for line in frames.lines() if line.path in paths]
+    assert len(lines) == len(paths)
+    assert {(line.status, line.key_id, line.billable) for line in lines} == {(200, "key-1", True)}
+
+
 async def test_a_renewed_certificate_is_shown_without_a_reload_and_without_a_failed_request(
     serving: Gateway, tables: TlsTables, authority: Authority
 ) -> None:

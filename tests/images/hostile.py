@@ -11,6 +11,7 @@ import os
 import resource
 import socket
 import stat
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ CONNECT_SECONDS = 2.0
 FORKS = 2000
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_REMOUNT, MS_BIND = 32, 4096
+INIT_MODULE, BPF = 175, 321
+RESTART = 0x01234567
 SCRATCH = "/tmp/hostile"
 
 
@@ -32,7 +35,7 @@ def say(name: str, *, succeeded: bool, why: str = "") -> None:
 def attempt(name: str, work: Attempt) -> None:
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - however it fails
+    except (OSError, AttributeError, ValueError) as error:  # a kernel may not even know of it
         say(name, succeeded=False, why=f"{type(error).__name__}: {error}")
     else:
         say(name, succeeded=True)
@@ -116,6 +119,27 @@ def find_secrets() -> None:
         raise OSError("there is none")
 
 
+def open_by_handle() -> None:
+    """Open the root of whatever file system is below, past every mount."""
+    root = ctypes.create_string_buffer(struct.pack("IiQ", 8, 1, 2))
+    mount = os.open("/etc/hosts", os.O_RDONLY)
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.open_by_handle_at(mount, root, os.O_RDONLY) < 0:
+        raise OSError(ctypes.get_errno(), "open_by_handle_at")
+
+
+def add_a_route() -> None:
+    """Ask the kernel for another way out, as `ip route add default` does."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
+        gateway = struct.pack("HHI", 8, 5, 0x0101A8C0)
+        route = struct.pack("BBBBBBBBI", socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)
+        length = 16 + len(route) + len(gateway)
+        kernel.send(struct.pack("IHHII", length, 24, 0x605, 1, 0) + route + gateway)
+        error = struct.unpack("i", kernel.recv(4096)[16:20])[0]
+    if error:
+        raise OSError(-error, "add a route")
+
+
 def raise_a_limit(limit: int) -> Attempt:
     def work() -> None:
         resource.setrlimit(limit, (resource.getrlimit(limit)[1] + 1,) * 2)
@@ -154,9 +178,6 @@ def tries() -> None:
     attempt("bind /", libc("mount", b"/", b"/tmp", None, MS_BIND, None))
     attempt("make / writable", libc("mount", None, b"/", None, MS_REMOUNT, None))
     attempt("unmount /proc/keys", libc("umount", b"/proc/keys"))
-    attempt("unshare users", libc("unshare", CLONE_NEWUSER))
-    attempt("unshare mounts", libc("unshare", CLONE_NEWNS))
-    attempt("unshare the network", libc("unshare", CLONE_NEWNET))
     attempt("change the host's name", lambda: socket.sethostname("evil"))
     attempt("change the clock", lambda: time.clock_settime(time.CLOCK_REALTIME, 0))
     attempt("go first", lambda: os.nice(-5))
@@ -171,9 +192,23 @@ def tries() -> None:
     attempt("find a socket", find_sockets)
     attempt("see others' processes", find_strangers)
     attempt("find the platform's secrets", find_secrets)
+    try_the_kernel()
     reach_targets()
     attempt("run what it wrote", run_from_scratch)
     say("all of it", succeeded=False)
+
+
+def try_the_kernel() -> None:
+    attempt("unshare the network", libc("unshare", CLONE_NEWNET))
+    attempt("unshare mounts", libc("unshare", CLONE_NEWNS))
+    attempt("unshare users", libc("unshare", CLONE_NEWUSER))
+    attempt("load a module", libc("syscall", INIT_MODULE, None, 0, b""))
+    attempt("load a program into the kernel", libc("syscall", BPF, 5, None, 0))
+    attempt("open a file by its number", open_by_handle)
+    attempt("restart the machine", libc("reboot", RESTART))
+    attempt("reach the hardware's ports", libc("iopl", 3))
+    attempt("write down what others run", libc("acct", SCRATCH.encode()))
+    attempt("add a route", add_a_route)
 
 
 def reach_targets() -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from infrastructure.containers import ActualReplica, ReplicaSpec, ReplicaState, Resources
-from infrastructure.containers.docker_request import network_name
+from infrastructure.containers.docker_request import container_name, network_name
 from tests.docker.hardening import InspectedDocker
 from tests.images.programs import HOSTILE
 from tests.infrastructure.clickhouse.process import ClickHouseProcess
@@ -20,7 +20,7 @@ from tests.servers import PostgresServer, ValkeyServer
 
 Make = Callable[..., ReplicaSpec]
 THEIRS = {"team_id": "team-2", "deployment_id": "dpl-2"}
-MUST_BE_TRIED = 45
+MUST_BE_TRIED = 52
 
 
 class Try(msgspec.Struct):
@@ -77,6 +77,7 @@ async def test_nothing_that_a_hostile_container_tries_succeeds(
         [hostile] = [each for each in replicas if each.deployment_id == "dpl-1"]
         tries = await tries_of(docker_driver, hostile, "all of it")
     assert [each.what for each in tries if each.succeeded] == [allowed[0][0]]
+    print([(e.what, e.why) for e in tries])
     assert len(tries) - len(forbidden) >= MUST_BE_TRIED
     assert {name for name, _, _ in forbidden} <= {each.what for each in tries}
 
@@ -89,7 +90,8 @@ def _targets(
     clickhouse: ClickHouseProcess,
 ) -> list[tuple[str, str, int]]:
     """Return what no container may reach: the platform's parts, others' replicas, the world."""
-    network = network_name(driver._options.installation, "team-1")
+    installation = driver._options.installation
+    network = network_name(installation, "team-1")
     details = driver._api().inspect_network(network)
     gateway = details["IPAM"]["Config"][0]["Gateway"]
     hosts = {"127.0.0.1", gateway, "host.docker.internal", *_own_addresses()}
@@ -103,6 +105,8 @@ def _targets(
     return [
         *((f"{part} at {host}", host, port) for host in hosts for part, port in parts.items()),
         ("another team's replica", str(neighbour.address), 8080),
+        ("another team's replica by name", container_name(installation, "dpl-2-1-1"), 8080),
+        ("another team's replica by its id", neighbour.engine_id[:12], 8080),
         ("metadata", "169.254.169.254", 80),
         ("metadata of containers", "169.254.170.2", 80),
         ("the world", "1.1.1.1", 443),

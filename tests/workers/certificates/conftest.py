@@ -45,10 +45,10 @@ class Scene:
         self._authorities: list[AcmeAuthority] = []
         self._domains = 0
 
-    async def follow(self, gateway_id: str = "gateway-1") -> None:
+    async def follow(self, gateway: Gateway, gateway_id: str) -> None:
         follower = CertificateFollower(
             SharedTable(self.installation.certificates, gateway_id),
-            self.gateway.launch,
+            gateway.launch,
             CertificateMetrics(CollectorRegistry()),
             tick_seconds=0.05,
         )
@@ -135,11 +135,12 @@ class Scene:
     def events_of(self, domain_id: str) -> str:
         return f"crt-{domain_id[4:]}"
 
-    async def shown(self, host: str) -> str:
-        """Return the fingerprint of what the gateway shows for a host, as a browser sees it."""
+    async def shown(self, host: str, gateway: Gateway | None = None) -> str:
+        """Return the fingerprint of what a gateway shows for a host, as a browser sees it."""
+        port = (gateway or self.gateway).launch.gateway.https_port
         context = ssl.create_default_context(cadata=self.pebble.root())
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self.gateway.launch.gateway.https_port, ssl=context, server_hostname=host
+            "127.0.0.1", port, ssl=context, server_hostname=host
         )
         try:
             channel: ssl.SSLObject = writer.get_extra_info("ssl_object")
@@ -155,18 +156,24 @@ class Scene:
         return facts_of_pem(shown).fingerprint
 
 
-@pytest.fixture
-async def scene(installation: Installation, tmp_path: Path) -> AsyncIterator[Scene]:
+def a_gateway(folder: Path) -> Gateway:
+    """Return a gateway that speaks TLS, not started yet."""
+    folder.mkdir(exist_ok=True)
     plain, tls = free_port(), free_port()
     options = GatewayOptions(
         binds=(f"127.0.0.1:{plain}",), tls_binds=(f"127.0.0.1:{tls}",), https_port=tls
     )
-    gateway = Gateway(tmp_path, options)
+    return Gateway(folder, options)
+
+
+@pytest.fixture
+async def scene(installation: Installation, tmp_path: Path) -> AsyncIterator[Scene]:
+    gateway = a_gateway(tmp_path)
     installation.start_views([CUSTOM_DOMAINS, CERTIFICATES])
-    async with Pebble(tmp_path, http_port=plain) as pebble:
+    async with Pebble(tmp_path, http_port=gateway.port) as pebble:
         scene = Scene(installation, pebble, gateway)
         await gateway.start()
-        await scene.follow()
+        await scene.follow(gateway, "gateway-1")
         yield scene
         await scene.close()
         await gateway.stop()

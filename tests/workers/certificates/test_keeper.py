@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,18 +15,18 @@ from infrastructure.certificates import Certificate, StoredCertificate
 from infrastructure.certificates.inspecting import facts_of_pem
 from projections.custom_domains import CUSTOM_DOMAINS
 from tests.certificates import Authority
-from tests.gateway.conftest import eventually
+from tests.gateway.conftest import Gateway, eventually
 from tests.wiring import Installation
-from tests.workers.certificates.conftest import Scene
+from tests.workers.certificates.conftest import Scene, a_gateway
 from workers.certificates import retry_seconds
 
 SHOP, OPEN, NOWHERE = "shop.example.com", "open.example.com", "shop.nowhere.test"
 
 
-async def shows(scene: Scene, host: str, fingerprint: str) -> None:
+async def shows(scene: Scene, host: str, fingerprint: str, gateway: Gateway | None = None) -> None:
     async def does() -> bool:
         try:
-            return await scene.shown(host) == fingerprint
+            return await scene.shown(host, gateway) == fingerprint
         except OSError:
             return False
 
@@ -70,6 +71,26 @@ async def test_an_active_domain_is_served_with_a_certificate_and_renewed_without
     assert await Runtime(scene.gateway.launch.run_folder).workers() == workers
     events = await installation.store.read_stream(scene.events_of(domain_id))
     assert [event.topic for event in events] == ["certificates.CertificateIssued@1"] * 2
+
+
+async def test_two_gateways_show_the_one_certificate_of_the_store_and_its_successor(
+    scene: Scene, installation: Installation, tmp_path: Path
+) -> None:
+    anna = await installation.register()
+    await scene.domain(anna, SHOP)
+    second = a_gateway(tmp_path / "second")
+    await second.start()
+    try:
+        await scene.follow(second, "gateway-2")
+        for issued in (1, 2):
+            await scene.look(scene.keeper())
+            shown = (await scene.standings())[SHOP].certificate.fingerprint
+            for gateway in (scene.gateway, second):
+                await shows(scene, SHOP, shown, gateway)
+            assert scene.pebble.certificates_issued == issued
+            scene.now = datetime.now(UTC) + timedelta(days=61)
+    finally:
+        await second.stop()
 
 
 async def test_two_keepers_order_each_certificate_once(

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.containers.docker import DockerDriver, DockerOptions
+from infrastructure.containers.docker import DockerOptions
 from tests.docker.fixture import ENGINE, no_docker
+from tests.docker.hardening import InspectedDocker
 from tests.images.programs import SERVES, catalogue
 from tests.workers.provisioner.scene import until, wanted
 from tests.workers.provisioner.test_reconciler import Stage
@@ -71,7 +72,7 @@ async def test_after_the_engine_was_killed_fifty_applications_serve_again_and_no
 ) -> None:
     host = f"unix://{own_engine}/docker.sock"
     installation = f"t{uuid.uuid4().hex[:8]}"
-    driver = DockerDriver(DockerOptions(installation=installation, host=host), catalogue())
+    driver = InspectedDocker(DockerOptions(installation=installation, host=host), catalogue())
     stage = Stage(driver, tmp_path)
     stage.start()
     names = [f"dpl-{number}" for number in range(APPLICATIONS)]
@@ -97,6 +98,7 @@ async def test_after_the_engine_was_killed_fifty_applications_serve_again_and_no
         replicas = await driver.list_replicas()
         assert {each.deployment_id for each in replicas} == set(names)
         assert len(replicas) == APPLICATIONS
+        assert driver.deviations == []
     finally:
         await stage.stop()
         await driver.clear()
@@ -108,7 +110,7 @@ async def test_a_full_disk_is_told_in_words_and_costs_nothing_that_runs(
 ) -> None:
     host = f"unix://{small_engine}/docker.sock"
     installation = f"t{uuid.uuid4().hex[:8]}"
-    driver = DockerDriver(DockerOptions(installation=installation, host=host), catalogue())
+    driver = InspectedDocker(DockerOptions(installation=installation, host=host), catalogue())
     stage = Stage(driver, tmp_path)
     stage.start()
     try:
@@ -125,6 +127,7 @@ async def test_a_full_disk_is_told_in_words_and_costs_nothing_that_runs(
         await stage.until_ready(1, "dpl-2")
         await until(partial(is_well, stage, "dpl-2"))
         assert running in await driver.list_replicas()
+        assert driver.deviations == []
     finally:
         await stage.stop()
         await driver.clear()
