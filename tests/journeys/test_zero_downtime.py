@@ -4,6 +4,7 @@ import http.client
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
@@ -167,10 +168,12 @@ def test_what_is_being_answered_when_an_app_goes_is_answered_to_the_end(
     anna: Person, way: str, status: int
 ) -> None:
     app = App(anna, f"to-{way}")
-    with app.reading(f"/bytes/{BODY_BYTES}") as answer:
-        app.change(way)
+    with ThreadPoolExecutor(1) as thread, app.reading(f"/bytes/{BODY_BYTES}") as answer:
+        going = thread.submit(app.change, way)  # a deletion is answered when all is gone
         anna.platform.wait_until(lambda: app.answers(status), 30, "it is still called")
         assert len(answer.read()) == BODY_BYTES
+        answer.close()
+        going.result()
 
     def is_gone() -> bool:
         shown = anna.api.get(f"/deployments/{app.id}")

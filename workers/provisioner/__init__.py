@@ -155,6 +155,8 @@ class ProvisionerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long the engine may be silent before deployments report it."""
     log_wait_seconds: float = 2.0
     """How long the last lines of a replica are waited for before it is removed."""
+    decision_seconds_max: float = 60.0
+    """How old a decision may be when it is carried out: whoever was frozen decides anew."""
     concurrency: int = 32
     """How many replicas are started or stopped at the same time."""
     tail_lines: int = 10

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -37,6 +37,10 @@ log = structlog.get_logger()
 LOOK_SECONDS_MIN = 0.05
 """Shortest time from one look to the next, however much changes."""
 SILENT_PHASES = frozenset({"stopped", "deleted"})
+
+
+class OutOfDate(Exception):
+    """Too much time went by since it was decided: somebody else may have taken over."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +163,9 @@ class Provisioner:
                 await work
             except EngineUnavailable as error:
                 self._failed(str(error))
+            except OutOfDate:
+                log.warning("decided too long ago, so decided anew", deployment_id=name)
+                self._wake.set()
             except Exception as error:
                 log.exception("a deployment could not be settled", deployment_id=name)
                 self._failed(f"{name}: {error or type(error).__name__}")
@@ -176,11 +183,12 @@ class Provisioner:
         await self._monitor.first_answers([replica.engine_id for replica in actual])
         await self._ask_last_words(desired, actual)
         memory = record.memory(self._monitor.health, traffic)
+        decided_at = time.monotonic()
         actions = plan(desired, actual, memory, now=datetime.now(UTC), options=self._options)
         record.note(desired, actual, actions, memory)
         await self._report(desired, actual, memory)
         if actions:
-            await self._perform(actions)
+            await self._perform(actions, decided_at)
             self._wake.set()
 
     async def _report(
@@ -229,34 +237,44 @@ class Provisioner:
                 memory_bytes = desired.resources.memory_bytes
                 self._record.note_end(replica, tail, memory_bytes=memory_bytes)
 
-    async def _perform(self, actions: Sequence[Action]) -> None:
+    async def _perform(self, actions: Sequence[Action], decided_at: float) -> None:
         starts = [action.spec for action in actions if isinstance(action, Start)]
         others = [action for action in actions if not isinstance(action, Start | Drain)]
         await asyncio.gather(
-            self._start_all(starts), *(self._perform_other(action) for action in others)
+            self._start_all(starts, decided_at),
+            *(self._perform_other(action, decided_at) for action in others),
         )
 
-    async def _perform_other(self, action: Action) -> None:
+    async def _perform_other(self, action: Action, decided_at: float) -> None:
         match action:
             case Remove(replica):
-                await self._remove(replica)
+                await self._remove(replica, decided_at)
             case Restart(replica, spec):
-                await self._end(replica)
-                await self._start(spec)
+                await self._end(replica, decided_at)
+                await self._start(spec, decided_at)
             case Start() | Drain():
                 return
 
-    async def _start_all(self, specs: Sequence[ReplicaSpec]) -> None:
+    @asynccontextmanager
+    async def _slot(self, decided_at: float) -> AsyncIterator[None]:
+        """Wait for a place to do one thing in; raises `OutOfDate` when that took too long."""
+        async with self._slots:
+            if time.monotonic() - decided_at > self._options.decision_seconds_max:
+                raise OutOfDate
+            yield
+
+    async def _start_all(self, specs: Sequence[ReplicaSpec], decided_at: float) -> None:
         """Start the first alone: what is wrong with the image is wrong for all of them."""
         for at, spec in enumerate(specs):
-            if await self._start(spec):
-                await asyncio.gather(*(self._start(other) for other in specs[at + 1 :]))
+            if await self._start(spec, decided_at):
+                others = specs[at + 1 :]
+                await asyncio.gather(*(self._start(other, decided_at) for other in others))
                 return
 
-    async def _start(self, spec: ReplicaSpec) -> bool:
+    async def _start(self, spec: ReplicaSpec, decided_at: float) -> bool:
         self._passed("before_start")
         try:
-            async with self._slots:
+            async with self._slot(decided_at):
                 await self._driver.start(spec)
         except EngineUnavailable:
             raise
@@ -270,19 +288,19 @@ class Provisioner:
         log.info("replica started", replica_id=spec.replica_id, team_id=spec.team_id)
         return True
 
-    async def _remove(self, replica: ActualReplica) -> None:
-        await self._end(replica)
-        async with self._slots:
+    async def _remove(self, replica: ActualReplica, decided_at: float) -> None:
+        await self._end(replica, decided_at)
+        async with self._slot(decided_at):
             await self._driver.remove(replica)
         self._passed("after_remove")
         self._count_action()
         log.info("replica removed", replica_id=replica.replica_id, team_id=replica.team_id)
 
-    async def _end(self, replica: ActualReplica) -> None:
+    async def _end(self, replica: ActualReplica, decided_at: float) -> None:
         """Stop the replica and take in its last lines."""
         self._passed("before_stop")
         if replica.state is ReplicaState.RUNNING:
-            async with self._slots:
+            async with self._slot(decided_at):
                 await self._driver.stop(replica, grace_seconds=self._options.stop_grace_seconds)
             self._passed("after_stop")
         if replica.state is not ReplicaState.CREATED:
@@ -290,7 +308,8 @@ class Provisioner:
 
     async def _remove_orphans(self, replicas: Sequence[ActualReplica]) -> None:
         log.warning("removing replicas of an unknown deployment", count=len(replicas))
-        await asyncio.gather(*(self._remove(replica) for replica in replicas))
+        now = time.monotonic()
+        await asyncio.gather(*(self._remove(replica, now) for replica in replicas))
 
     def _succeeded(self, *, deployments: int, replicas: int) -> None:
         self.status = msgspec.structs.replace(

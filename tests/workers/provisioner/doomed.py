@@ -1,15 +1,16 @@
-"""A provisioner in a process of its own, that kills itself at one named step. Run by a test.
+"""A provisioner in a process of its own, that kills or stops itself at one step. Run by a test.
 
-doomed.py DRIVER PLACE WISHES STEP NTH: DRIVER is docker or process; PLACE the engine's address or
-the replicas' folder; WISHES a JSON file; `kill -9` when STEP is passed for the NTH time. The steps
-that were passed are written to standard output.
+doomed.py DRIVER PLACE WISHES STEP SIGNAL: DRIVER is docker or process; PLACE the engine's address
+or the replicas' folder; WISHES a JSON file, read again at each look; SIGNAL (KILL, STOP) is what it
+sends itself when STEP is passed for the first time. The steps that were passed are written to
+standard output.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,21 +23,35 @@ from workers.provisioner import DesiredDeployment, ProvisionerOptions
 from workers.provisioner.logs import LogCollector
 from workers.provisioner.reconciler import Provisioner
 
-OPTIONS = ProvisionerOptions(interval_seconds=0.1, drain_seconds=0.1, stop_grace_seconds=2)
+OPTIONS = ProvisionerOptions(
+    interval_seconds=0.1, drain_seconds=0.1, stop_grace_seconds=2, decision_seconds_max=5
+)
 LOOK_SECONDS = 0.1
 CALM_LOOKS = 3
 
 
-async def main(
-    kind: str, place: str, file: Path, wanted: list[DesiredDeployment], step: str, nth: int
-) -> None:
-    passed: Counter[str] = Counter()
+class FileWishes(Wishes):
+    """What a file says."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    async def read(self) -> Sequence[DesiredDeployment]:
+        said = msgspec.json.decode(self._file.read_bytes(), type=list[DesiredDeployment])
+        self.deployments = {wish.deployment_id: wish for wish in said}
+        return said
+
+
+async def main(kind: str, place: str, file: Path, step: str, by: signal.Signals) -> None:
+    passed: set[str] = set()
 
     def passing(name: str) -> None:
-        passed[name] += 1
+        is_first = name not in passed
+        passed.add(name)
         print(name, flush=True)
-        if name == step and passed[name] == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if name == step and is_first:
+            os.kill(os.getpid(), by)
 
     driver: ContainerDriver
     if kind == "docker":
@@ -48,9 +63,7 @@ async def main(
         driver = InspectedDocker(options, catalogue(), passed=passing)
     else:
         driver = ProcessDriver(Path(place), catalogue(), passed=passing)
-    wishes, ear = Wishes(), Ear()
-    for wish in wanted:
-        wishes.want(wish)
+    wishes, ear = FileWishes(file), Ear()
     collector = LogCollector(driver, ear, file.with_suffix(".positions"))
     provisioner = Provisioner(
         driver, wishes, Doormen(), ear, collector, options=OPTIONS, passed=passing
@@ -67,6 +80,7 @@ async def main(
 
 
 async def _all_is_as_wanted(driver: ContainerDriver, wishes: Wishes) -> bool:
+    await wishes.read()
     wanted = {
         wish.replica_id(number)
         for wish in wishes.deployments.values()
@@ -77,6 +91,5 @@ async def _all_is_as_wanted(driver: ContainerDriver, wishes: Wishes) -> bool:
 
 
 if __name__ == "__main__":
-    wishes_file = Path(sys.argv[3])
-    read = msgspec.json.decode(wishes_file.read_bytes(), type=list[DesiredDeployment])
-    asyncio.run(main(sys.argv[1], sys.argv[2], wishes_file, read, sys.argv[4], int(sys.argv[5])))
+    by = signal.Signals[f"SIG{sys.argv[5]}"]
+    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4], by))

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from infrastructure.containers import ContainerDriver, ReplicaState
 from infrastructure.containers.docker import DockerDriver
 from infrastructure.containers.process import ProcessDriver
 from tests.images.programs import catalogue
+from tests.workers.provisioner.doomed import OPTIONS
 from tests.workers.provisioner.scene import wanted
 from workers.provisioner import DesiredDeployment
 
@@ -49,13 +51,15 @@ PROCESS_STEPS = (
 )
 FIRST = [wanted("dpl-1", replicas=2), wanted("dpl-2", replicas=1)]
 SECOND = [wanted("dpl-1", replicas=2, revision=2), wanted("dpl-2", replicas=0)]
+THIRD = [wanted("dpl-1", replicas=1, revision=3), wanted("dpl-2", replicas=1)]
+FROZEN_STEPS = ("before_start", "process.launched", "before_report", "before_stop", "after_stop")
 AT_ONCE = 4
 EXPECTED = {"dpl-1-2-1", "dpl-1-2-2"}
 
 
 def run(kind: str, place: str, file: Path, *, step: str = "") -> int:
     ended = subprocess.run(
-        [sys.executable, "-m", DOOMED, kind, place, str(file), step, "1"],
+        [sys.executable, "-m", DOOMED, kind, place, str(file), step, "KILL"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -119,6 +123,47 @@ async def test_processes_converge_after_a_kill_at_every_step(tmp_path: Path) -> 
 
     slots = asyncio.Semaphore(AT_ONCE)
     await asyncio.gather(*(one(step) for step in RECONCILER_STEPS + PROCESS_STEPS))
+
+
+async def test_a_provisioner_that_was_frozen_undoes_nothing_when_it_thaws(tmp_path: Path) -> None:
+    async def one(step: str) -> None:
+        place, file = tmp_path / step / "replicas", tmp_path / step / "wishes.json"
+        place.mkdir(parents=True)
+        driver = ProcessDriver(place, catalogue())
+        write(file, FIRST)
+        await asyncio.to_thread(run, "process", str(place), file)
+        write(file, SECOND)
+        frozen = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", DOOMED, "process", place, file, step, "STOP"),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(60):
+                await asyncio.to_thread(_until_stopped, frozen.pid)
+            stopped_at = time.monotonic()
+            write(file, THIRD)
+            await asyncio.to_thread(run, "process", str(place), file)
+            before = {each.replica_id: each.engine_id for each in await driver.list_replicas()}
+            assert set(before) == {"dpl-1-3-1", "dpl-2-1-1"}, step
+            out_of_date_at = stopped_at + OPTIONS.decision_seconds_max
+            await asyncio.sleep(out_of_date_at - time.monotonic())
+            frozen.send_signal(signal.SIGCONT)
+            async with asyncio.timeout(60):
+                assert await frozen.wait() == 0
+            after = await driver.list_replicas()
+            assert {each.replica_id: each.engine_id for each in after} == before, step
+            assert {each.state for each in after} == {ReplicaState.RUNNING}, step
+        finally:
+            if frozen.returncode is None:
+                frozen.kill()
+            await driver.clear()
+
+    await asyncio.gather(*(one(step) for step in FROZEN_STEPS))
+
+
+def _until_stopped(pid: int) -> None:
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.02)
 
 
 async def test_a_killed_keeper_takes_its_replica_with_it_and_the_folder_can_be_used_again(
