@@ -16,6 +16,24 @@ class Domains:
         "20",
         "Domains that one deployment may have.",
     )
+    give_up_seconds: int = setting(
+        "TALLYPORT_DOMAINS_GIVE_UP_SECONDS",
+        kinds.number(60, 31_536_000),
+        "604800",
+        "How long a domain is tried whose records are not right yet.",
+    )
+    recheck_seconds: int = setting(
+        "TALLYPORT_DOMAINS_RECHECK_SECONDS",
+        kinds.number(60, 2_592_000),
+        "86400",
+        "How often the records of an active domain are looked at.",
+    )
+    grace_seconds: int = setting(
+        "TALLYPORT_DOMAINS_GRACE_SECONDS",
+        kinds.number(0, 31_536_000),
+        "259200",
+        "How long an active domain stays routed after its records are gone.",
+    )
     dns_resolvers: tuple[tuple[str, int], ...] = setting(
         "TALLYPORT_DNS_RESOLVERS",
         kinds.SERVERS,

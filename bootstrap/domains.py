@@ -2,13 +2,23 @@
 
 from bootstrap.core import Core
 from bootstrap.settings import Settings
-from domain.custom_domains.values import Target
+from domain.custom_domains.values import Schedule, Target
 
 
 def domain_target(settings: Settings) -> Target:
     """Return where the records of custom domains have to lead."""
     return Target(
         apps_domain=settings.gateway.apps_domain, addresses=settings.domains.gateway_addresses
+    )
+
+
+def domain_schedule(settings: Settings) -> Schedule:
+    """Return when records are looked at, and for how long they may be wrong."""
+    domains = settings.domains
+    return Schedule(
+        give_up_seconds=domains.give_up_seconds,
+        recheck_seconds=domains.recheck_seconds,
+        grace_seconds=domains.grace_seconds,
     )
 
 
@@ -29,6 +39,7 @@ async def check_domains(core: Core) -> None:
         news,
         DnsResolver(core.settings.domains.dns_resolvers),
         domain_target(core.settings),
+        schedule=domain_schedule(core.settings),
     )
     try:
         await checker.run()
