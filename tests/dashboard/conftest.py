@@ -81,10 +81,14 @@ class Visit:
     def sign_in(self, person: Person, at: str = "/") -> None:
         """Sign in through the page."""
         self.page.goto(at)
+        self.fill_in(person)
+        self.page.locator("nav[aria-label=Sections]").wait_for(state="attached")
+
+    def fill_in(self, person: Person) -> None:
+        """Say at the door who one is."""
         self.page.get_by_label("E-mail").fill(person.email)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
-        self.page.locator("nav[aria-label=Sections]").wait_for(state="attached")
 
     def look(self, name: str) -> None:
         """Keep pictures in three widths, for a person to look at, where one is wanted."""

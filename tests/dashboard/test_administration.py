@@ -45,7 +45,9 @@ def test_a_mail_is_read_as_text_and_its_link_leads_on(
     visit.must_be_accessible()
     invitation = page.locator(".letter").inner_text().split("/invitations/")[1].split()[0]
     invited = browse()
-    invited.sign_in(guest)
     invited.page.goto(f"/invitations/{invitation}")
+    invited.look("invitation")
+    invited.page.get_by_role("link", name="Sign in").click()
+    invited.fill_in(guest)
     invited.page.get_by_role("button", name=f"Join as {guest.name}").click()
     expect(invited.page.get_by_role("heading", level=1)).to_have_text(markup)

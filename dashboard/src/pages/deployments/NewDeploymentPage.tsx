@@ -138,7 +138,7 @@ function FromCode({ failure }: { failure?: Failure }) {
         type="file"
         accept=".zip,.tar.gz,.tgz"
         required
-        hint="A zip or tar.gz of Python, Node.js or Go. It is built here."
+        hint="Choose or drop a zip or tar.gz of Python, Node.js or Go. It is built here."
       />
       <Port failure={failure} value={8080} />
     </div>

@@ -9,6 +9,7 @@ import { tell } from "../../components/Toasts";
 import { navigate } from "../../routing/router";
 import { useSession } from "../../session/session";
 import { Gate } from "./Gate";
+import { Strangers } from "./Strangers";
 
 /** Into whose team one is invited, and the way in. */
 export function InvitationPage({ token }: { token: string }) {
@@ -55,15 +56,10 @@ export function InvitationPage({ token }: { token: string }) {
             ) : (
               <>
                 <Notice>
-                  Sign in, or sign up with the address that the mail came to; then open the link
-                  once more.
+                  Sign up, or sign in, with the address that the mail came to. Then you come back
+                  here.
                 </Notice>
-                <div className="row">
-                  <LinkButton to="/sign-in">Sign in</LinkButton>
-                  <LinkButton to="/sign-up" look="secondary">
-                    Sign up
-                  </LinkButton>
-                </div>
+                <Strangers path={`/invitations/${encodeURIComponent(token)}`} />
               </>
             )}
           </>

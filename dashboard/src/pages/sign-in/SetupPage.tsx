@@ -3,9 +3,9 @@ import { api, ok } from "../../api/client";
 import { useAction } from "../../api/useAction";
 import { Button, LinkButton } from "../../components/Button";
 import { FailureNotice } from "../../components/Notice";
-import { Link } from "../../routing/router";
 import { useSession } from "../../session/session";
 import { Gate } from "./Gate";
+import { Strangers } from "./Strangers";
 import { IncompleteLink } from "./IncompleteLink";
 import { linkToken } from "./links";
 
@@ -56,10 +56,10 @@ export function SetupPage() {
           </div>
         </>
       ) : (
-        <p>
-          <Link to="/sign-up">Sign up</Link> or <Link to="/sign-in">sign in</Link> first, then open{" "}
-          <Link to="/setup">this page</Link> again.
-        </p>
+        <>
+          <p>Sign up or sign in first. Then you come back here.</p>
+          <Strangers path="/setup" />
+        </>
       )}
     </Gate>
   );

@@ -9,6 +9,7 @@ import { Notice } from "../../components/Notice";
 import { Link, navigate, usePath } from "../../routing/router";
 import { COOKIE_SESSION, signedIn, type SignedIn } from "../../session/session";
 import { Gate } from "./Gate";
+import { whereTo } from "./links";
 import { PasskeyButton } from "./PasskeyButton";
 
 /** Signs in; who has a second factor is asked for its code next. */
@@ -106,5 +107,5 @@ export function SignInPage({ because }: { because?: string }) {
 /** Goes on where somebody wanted to go. */
 export function enter(answer: SignedIn, path: string): void {
   signedIn(answer);
-  if (path === "/sign-in" || path === "/sign-up") navigate("/", { replace: true });
+  if (path === "/sign-in" || path === "/sign-up") navigate(whereTo(), { replace: true });
 }
