@@ -132,6 +132,22 @@ def check_settings(*, json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def backup(folder: Annotated[str, typer.Argument(help="A new folder to write it to.")]) -> None:
+    """Write what an embedded home cannot make again into a folder, also while it runs."""
+    from bootstrap.backups import back_up  # noqa: PLC0415 - only what this needs
+
+    _say(back_up, folder)
+
+
+@app.command(rich_help_panel=PANEL)
+def restore(folder: Annotated[str, typer.Argument(help="The folder of a backup.")]) -> None:
+    """Make a new home, which TALLYPORT_HOME names, of a backup."""
+    from bootstrap.backups import restore as restore_all  # noqa: PLC0415 - only what this needs
+
+    _say(restore_all, folder)
+
+
+@app.command(rich_help_panel=PANEL)
 def replay(view: Annotated[str, typer.Argument(help="Name of the view.")]) -> None:
     """Rebuild a view from the log, beside the present one; it stays readable meanwhile."""
     from bootstrap.operations import request_rebuild  # noqa: PLC0415 - only what this needs

@@ -63,6 +63,13 @@ async def migrate_database(owner_url: str, app_url: str) -> None:
     structlog.get_logger().info("database migrated")
 
 
+async def prepare_database(owner_url: str, *, app_password: str) -> None:
+    """Make an empty database and the application's role, for tables that come from elsewhere."""
+    await _ensure_database(owner_url)
+    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as connection:
+        await _ensure_role(connection, password=app_password)
+
+
 async def _ensure_database(owner_url: str) -> None:
     wanted = str(conninfo_to_dict(owner_url)["dbname"])
     try:

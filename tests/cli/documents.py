@@ -133,5 +133,6 @@ class Reader:
         return text
 
     def _pattern(self, shown: str) -> re.Pattern[str]:
-        parts = map(re.escape, self._here(shown).strip().split("..."))
+        text = re.sub(r"\n\.\.\.\Z", "...", self._here(shown).strip())  # there may be no more lines
+        parts = map(re.escape, text.split("..."))
         return re.compile(".*?".join(parts), re.DOTALL)

@@ -27,6 +27,7 @@ def test_what_a_document_says_is_so(
     name: str, platform: Platform, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     line = CommandLine(platform, tmp_path)
+    line.environment["TALLYPORT_HOME"] = str(platform.home)
     if name in BEGINNING_WITH_NOTHING:
         del line.environment["TALLYPORT_URL"]
     else:
