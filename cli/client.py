@@ -77,7 +77,7 @@ class Client:
         scheme, _, rest = self.url.partition("://")
         return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/v1"
 
-    def get(self, path: str, **query: object) -> Json:
+    def get(self, path: str, /, **query: object) -> Json:
         """Return what a resource is."""
         return self._answer("GET", path, query=query)
 
@@ -102,7 +102,7 @@ class Client:
         return self._answer("POST", path, chunks=chunks, query=query)
 
     def listed(
-        self, path: str, field: str, *, limit: int, everything: bool, **query: object
+        self, path: str, field: str, /, *, limit: int, everything: bool, **query: object
     ) -> Page:
         """Return a list's first rows, or all of them."""
         size = PAGE_SIZE if everything else limit
@@ -113,7 +113,7 @@ class Client:
             rows += answer[field]
         return Page({**answer, field: rows}, rows)
 
-    def each(self, path: str, field: str, **query: object) -> Iterator[dict[str, Json]]:
+    def each(self, path: str, field: str, /, **query: object) -> Iterator[dict[str, Json]]:
         """Yield every row of a list, as far as it is asked for."""
         cursor: str | None = None
         while True:

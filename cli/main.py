@@ -116,7 +116,11 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
             ("set", alerts.set_rule),
         ),
     ),
-    ("analytics", "How requests went.", (("overview", numbers.overview),)),
+    (
+        "analytics",
+        "How requests went.",
+        (("overview", numbers.overview), ("requests", numbers.requests)),
+    ),
     ("audit", "Who did what, when, and from where.", (("list", record.list_audit),)),
 )
 

@@ -8,7 +8,7 @@ from cli import names
 from cli.completion import deployment_names
 from cli.connection import connect
 from cli.failures import ExitCode, Failed
-from cli.options import From, Json, OneDeployment, Team, To
+from cli.options import Everything, From, Json, Limit, OneDeployment, Team, To
 from cli.terminal import bytes_text, facts, field, put, put_json, say, table
 from cli.times import moment_of
 
@@ -59,6 +59,62 @@ def overview(
             ("latency", lambda row: _latency(row["totals"])),
             none="",
         )
+
+
+def requests(
+    *,
+    start: From = None,
+    end: To = None,
+    deployment: OneDeployment = None,
+    key: Annotated[str | None, typer.Option(help="Only this key's, by id or name.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only with this answer: 404, or all of a kind: 5xx.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Only of this method.")] = None,
+    path: Annotated[str | None, typer.Option(help="Only where the path begins so.")] = None,
+    request_id: Annotated[
+        str | None, typer.Option("--id", help="The one with this X-Request-Id.")
+    ] = None,
+    slowest: Annotated[bool, typer.Option("--slowest", help="The slowest first.")] = False,
+    team: Team = None,
+    limit: Limit = 50,
+    everything: Everything = False,
+    json: Json = False,
+) -> None:
+    """List single requests of the last day, or of another span, newest first."""
+    with connect() as api:
+        page = api.listed(
+            "/analytics/requests/raw",
+            "requests",
+            limit=limit,
+            everything=everything,
+            **{"from": moment_of(start), "to": moment_of(end)},
+            deploymentId=names.deployment_id(api, deployment) if deployment else None,
+            keyId=names.key_id(api, key) if key else None,
+            status=status,
+            method=method.upper() if method else None,
+            path=path,
+            requestId=request_id,
+            sort="-totalMs" if slowest else None,
+            teamId=names.team_id(api, team),
+        )
+    if json:
+        put_json(page.answer)
+        return
+    table(
+        page.rows,
+        ("time", field("time")),
+        ("method", field("method")),
+        ("path", field("path")),
+        ("status", field("status")),
+        ("took", lambda row: f"{row['totalMs']} ms"),
+        ("refused", field("refused")),
+        ("key", field("keyId")),
+        ("request", field("requestId")),
+        none="Nothing was called.",
+    )
+    if page.total > len(page.rows):
+        say(f"{len(page.rows)} of {page.total}; --all for all of them.")
 
 
 def usage(*, start: From = None, end: To = None, team: Team = None, json: Json = False) -> None:

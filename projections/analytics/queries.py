@@ -15,6 +15,7 @@ from domain.kernel.errors import RuleViolated
 from infrastructure.clickhouse import ClickHouse
 from projections.analytics.projector import noted_positions
 from projections.analytics.schema import ProgressRow
+from projections.reading import Listing, Page, Window
 
 POINTS_MAX = 11_000
 ENDPOINTS_MAX = 10
@@ -27,6 +28,21 @@ _SCOPE = """
       AND ({deployment_id:String} = '' OR deployment_id = {deployment_id:String})
       AND ({key_id:String} = '' OR key_id = {key_id:String})
 """
+_SOUGHT = """
+      AND ({request_id:String} = '' OR row.request_id = {request_id:String})
+      AND ({method:String} = '' OR row.method = {method:String})
+      AND startsWith(row.path, {path:String})
+      AND ({last:Int16} = 0 OR row.status BETWEEN {first:Int16} AND {last:Int16})
+"""
+_REQUEST = """
+    toUnixTimestamp64Milli(row.time) AS time_ms, row.request_id AS request_id,
+    row.deployment_id AS deployment_id, row.key_id AS key_id, row.method AS method,
+    row.path AS path, row.status AS status, row.billable AS billable, row.refused AS refused,
+    row.bytes_in AS bytes_in, row.bytes_out AS bytes_out, row.total_ms AS total_ms,
+    row.upstream_ms AS upstream_ms, row.address AS address, row.position AS position,
+    row.line AS line
+"""
+_EPOCH = datetime.fromtimestamp(0, UTC)
 # Rows of one identity have the same time, so they are always in the same partition.
 _SETTINGS = " SETTINGS do_not_merge_across_partitions_select_final = 1"
 _COUNTS = """
@@ -138,6 +154,61 @@ class Point(msgspec.Struct, frozen=True):
     totals: Totals
 
 
+class Sought(msgspec.Struct, frozen=True, kw_only=True):
+    """What single requests are narrowed to. What is empty narrows nothing."""
+
+    deployment_id: str = ""
+    key_id: str = ""
+    request_id: str = ""
+    method: str = ""
+    path: str = ""
+    """How it begins."""
+    statuses: tuple[int, int] = (0, 0)
+    """The first and the last."""
+
+
+class ServedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, as the gateway wrote it down."""
+
+    time_ms: int
+    """When it arrived, in Unix milliseconds."""
+    request_id: str
+    deployment_id: str
+    key_id: str
+    method: str
+    path: str
+    status: int
+    billable: bool
+    refused: str
+    """Why the gateway itself refused it, or empty."""
+    bytes_in: int
+    bytes_out: int
+    total_ms: int
+    upstream_ms: int
+    """-1 when no replica answered."""
+    address: str
+    position: int
+    line: int
+
+    @property
+    def at(self) -> datetime:
+        """When it arrived."""
+        return _EPOCH + timedelta(milliseconds=self.time_ms)
+
+    @property
+    def id(self) -> str:
+        """What tells it from every other request."""
+        return f"{self.position}.{self.line}"
+
+
+REQUEST_LISTING = Listing(
+    sorts={"time": "time_ms", "totalMs": "total_ms"},
+    sort_default="-time",
+    id_column="id",
+    kinds={},
+)
+
+
 class _Counts(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     billable: int
@@ -174,6 +245,10 @@ class _Point(_Counts, frozen=True, kw_only=True):
 class _Status(msgspec.Struct, frozen=True):
     status: int
     requests: int
+
+
+class _Found(msgspec.Struct, frozen=True):
+    found: int
 
 
 class _Billable(msgspec.Struct, frozen=True):
@@ -241,6 +316,47 @@ class AnalyticsQueries:
         found = {row.at: row.totals for row in rows}
         return [Point(datetime.fromtimestamp(at, UTC), found.get(at, Totals())) for at in times]
 
+    async def requests(
+        self, team_id: str, start: datetime, end: datetime, sought: Sought, window: Window
+    ) -> Page[ServedRequest]:
+        """Return single requests, and how many there are altogether."""
+        column = REQUEST_LISTING.sorts[window.sort]
+        direction, beyond = ("DESC", "<") if window.descending else ("ASC", ">")
+        first, last = sought.statuses
+        value, place = window.after or ("0", "0.0")
+        position, _, line = place.partition(".")
+        scope = {
+            **_scope(team_id, start, end, sought.deployment_id, sought.key_id),
+            "request_id": sought.request_id,
+            "method": sought.method,
+            "path": sought.path,
+            "first": first,
+            "last": last,
+            "is_after": window.after is not None,
+            "value": int(value),
+            "position": int(position),
+            "line": int(line),
+            "limit": window.limit + 1,
+            "offset": window.offset,
+        }
+        counted, rows = await asyncio.gather(
+            self._clickhouse.query(
+                _Found, f"SELECT count() AS found {_SCOPE} {_SOUGHT} {_SETTINGS}", scope
+            ),
+            self._clickhouse.query(
+                ServedRequest,
+                f"SELECT {_REQUEST} {_SCOPE} {_SOUGHT}"
+                f" AND (NOT {{is_after:Bool}} OR ({column}, row.position, row.line) {beyond}"
+                " ({value:Int64}, {position:UInt64}, {line:UInt32}))"
+                f" ORDER BY {column} {direction}, row.position {direction}, row.line {direction}"
+                f" LIMIT {{limit:UInt32}} OFFSET {{offset:UInt64}} {_SETTINGS}",
+                scope,
+            ),
+        )
+        more, rows = len(rows) > window.limit, rows[: window.limit]
+        after = (str(getattr(rows[-1], column)), rows[-1].id) if more else None
+        return Page(rows=rows, total=counted[0].found, last=after)
+
     async def count_billable(
         self,
         team_id: str,
@@ -284,7 +400,7 @@ def _scope(
 
 
 def _milliseconds(at: datetime) -> int:
-    return (at - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _classes(by_status: Mapping[int, int]) -> dict[str, int]:

@@ -517,6 +517,7 @@ TABLE = [
         wrong={"graceSeconds": 604_801},
     ),
     Row(method="GET", path="/v1/analytics/overview", scope="analytics:read", query=True),
+    Row(method="GET", path="/v1/analytics/requests/raw", scope="analytics:read", query=True),
     Row(
         method="GET",
         path="/v1/deployments/{deployment_id}/estimate",

@@ -86,6 +86,8 @@ def test_numbers_and_the_record_are_shown_as_tables_and_as_the_api_says_them(
     tallyport: CommandLine, anna: Person
 ) -> None:
     assert "Requests" in tallyport.ok("analytics", "overview", "--from", "1h").out
+    nothing = tallyport.ok("analytics", "requests", "--status", "418", "--path", "/", "--slowest")
+    assert "Nothing was called." in nothing.out + nothing.err
     assert tallyport.ok("usage", "--json").json.keys() == anna.get("/usage").keys()
     assert "Total" in tallyport.ok("estimate").out
     assert "latencyP99" in tallyport.ok("deployments", "metrics", "hello").out

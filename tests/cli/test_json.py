@@ -41,6 +41,7 @@ CALLS = """
     estimate {app} --replicas 4 --requests 1000000
     estimate --new --cpu 500m
     analytics overview
+    analytics requests
     history {app}
     audit list
     audit list --export

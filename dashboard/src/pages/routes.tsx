@@ -9,6 +9,7 @@ import { PeoplePage } from "./admin/PeoplePage";
 import { SystemPage } from "./admin/SystemPage";
 import { AlertsPage } from "./alerts/AlertsPage";
 import { AnalyticsPage } from "./analytics/AnalyticsPage";
+import { RequestsPage } from "./analytics/RequestsPage";
 import { UsagePage } from "./analytics/UsagePage";
 import { AuditPage } from "./audit/AuditPage";
 import { HistoryPage } from "./audit/HistoryPage";
@@ -65,6 +66,7 @@ export const ROUTES: readonly Route[] = [
   { path: "/keys/:id", page: ({ id = "" }) => <KeyPage id={id} key={id} /> },
   { path: "/analytics", page: () => <AnalyticsPage /> },
   { path: "/alerts", page: () => <AlertsPage /> },
+  { path: "/analytics/requests", page: () => <RequestsPage /> },
   { path: "/usage", page: () => <UsagePage /> },
   { path: "/audit", page: () => <AuditPage /> },
   {

@@ -12,6 +12,7 @@ import { Page } from "../../layout/Page";
 import { setQuery, useQuery } from "../../routing/router";
 import { useTeams } from "../../session/teams";
 import { Stat } from "../../components/Stat";
+import { AnalyticsTabs } from "./AnalyticsTabs";
 import { StatusBars } from "./StatusBars";
 
 type Endpoint = Schema["Endpoint"];
@@ -75,6 +76,7 @@ export function AnalyticsPage() {
   );
   return (
     <Page title="Analytics" lead="Every request the gateway answered, each of them once.">
+      <AnalyticsTabs current="/analytics" />
       <div className="card flush">
         <div className="filters">
           <Choices
