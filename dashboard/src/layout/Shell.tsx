@@ -51,7 +51,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
         )}
         <div className="foot">
           <LiveNote />
-          <a href="/help" className="small">
+          <a href="/help" className="small help">
             Help
           </a>
           <ThemeChoice />
