@@ -15,7 +15,7 @@ from api.openapi import refusals
 from api.proofs import must_be_proved_admin
 from api.requests import Asking, Read, Writing, reading
 from api.schemas import Input, Message, Output, Text, identifier
-from commands.identity import FollowAdminLink, ReinstateUser, SuspendUser
+from commands.identity import FollowAdminLink, ReinstateUser, SendPasswordReset, SuspendUser
 from domain.kernel.errors import NotAllowed, NotFound
 from domain.kernel.ids import is_id
 from projections.identity import USER_LISTING, UserRow, list_users
@@ -120,6 +120,23 @@ async def reinstate_user(user_id: UserId, write: Writing) -> Response:
         raise NotFound
     return await write.dispatch(
         ReinstateUser(user_id=user_id), lambda _: answer(Message(message="Reinstated"))
+    )
+
+
+@router.post(
+    "/admin/users/{user_id}/password-reset",
+    response_model=Message,
+    status_code=202,
+    responses=refusals(401, 403, 404),
+)
+async def send_password_reset(user_id: UserId, write: Writing) -> Response:
+    """Send a person the link by which a password is replaced. It stays as it is until then."""
+    await must_be_platform_admin(write)
+    if not is_id(user_id, "usr"):
+        raise NotFound
+    return await write.dispatch(
+        SendPasswordReset(user_id=user_id),
+        lambda _: answer(Message(message="The link is on its way"), status=202),
     )
 
 

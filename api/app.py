@@ -21,6 +21,7 @@ from api import (
     health,
     identity,
     images,
+    impersonation,
     invitations,
     leaks,
     mailbox,
@@ -77,6 +78,7 @@ ROUTERS = (
     admin.router,
     mailbox.router,
     upkeep.router,
+    impersonation.router,
     notices.router,
     # Without the prefix /v1:
     health.router,

@@ -44,7 +44,8 @@ class Caller:
     @property
     def name(self) -> str:
         """By which requests are counted."""
-        return f"{'user' if self.actor.user_id else 'key'}:{self.actor.id}"
+        name = f"{'user' if self.actor.user_id else 'key'}:{self.actor.id}"
+        return f"{name}:as:{self.actor.user_id}" if self.actor.impersonates else name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +90,12 @@ class Doorkeeper:
             raise InvalidCredentials
         return Caller(
             actor=Actor(
-                id=session.user_id,
+                id=session.impersonated_by or session.user_id,
                 user_id=session.user_id,
                 session_id=session.session_id,
                 grants={team_id: SCOPES_OF[role] for team_id, role in session.roles.items()},
                 home_team_id=session.team_id,
-                platform_admin=session.platform_admin,
+                platform_admin=session.platform_admin and session.impersonated_by is None,
             ),
             session_id=session.session_id,
         )

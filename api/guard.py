@@ -34,6 +34,22 @@ PERHAPS_OPEN: dict[str, Any] = {"security": [{}, {"bearer": []}, {"apiKey": []}]
 """Marks a route that some things are open to all at, and that looks itself at who asks."""
 
 DENIED = {403, 404}
+WRITABLE_AS_ANOTHER = (
+    "/v1/deployments",
+    "/v1/estimate",
+    "/v1/alerts",
+    "/v1/events/ticket",
+    "/v1/impersonation",
+)
+"""Where an admin who acts as another person may change something ..."""
+NEVER_AS_ANOTHER = ("/v1/admin", "/v1/user/export")
+"""... and what they may not even read."""
+DELICATE = ("/transfer", "/certificate")
+
+
+class NotAsAnother(NotAllowed):
+    """Acting as another person, nobody changes credentials, people or teams, or deletes."""
+
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -56,6 +72,8 @@ class GuardedRoute(APIRoute):
                     raise request.state.refusal
                 if request.state.caller is None:
                     raise Unauthenticated
+            if request.state.caller is not None and request.state.caller.actor.impersonates:
+                _must_be_harmless(request)
             if not upload:
                 await checked_body(request, form=form)
             try:
@@ -65,6 +83,23 @@ class GuardedRoute(APIRoute):
                 raise
 
         return guarded
+
+
+def _must_be_harmless(request: Request) -> None:
+    """Refuse what nobody may do in another person's name: credentials, deletions, people, teams."""
+    path = request.url.path
+    if request.method in {"GET", "HEAD"}:
+        refused = path.startswith(NEVER_AS_ANOTHER)
+    elif path == "/v1/impersonation":
+        return
+    else:
+        refused = (
+            request.method == "DELETE"
+            or not path.startswith(WRITABLE_AS_ANOTHER)
+            or path.endswith(DELICATE)
+        )
+    if refused:
+        raise NotAsAnother
 
 
 def _note(error: NotFound | NotAllowed, request: Request, *, route: str) -> None:

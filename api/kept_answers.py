@@ -23,7 +23,7 @@ BODY_BYTES_MAX = 32 * 1024
 NEVER_WITH = frozenset({b"x-tallyport-min-position", b"content-length", b"transfer-encoding"})
 OK = 200
 
-Question = tuple[str, str, bytes]
+Question = tuple[str, str | None, str, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,4 +96,4 @@ class KeptAnswers:
 
 
 def _question(scope: Scope, actor: Actor) -> Question:
-    return actor.id, scope["path"], scope["query_string"]
+    return actor.id, actor.user_id, scope["path"], scope["query_string"]

@@ -183,7 +183,7 @@ async def announce(body: NewAnnouncement, write: Writing) -> Response:
     response_model=Message,
     responses=refusals(401, 403, 404),
 )
-async def withdraw(announcement_id: AnnouncementId, write: Writing) -> Response:
+async def withdraw_announcement(announcement_id: AnnouncementId, write: Writing) -> Response:
     """Tell it nobody any more."""
     await must_be_platform_admin(write)
     if not is_id(announcement_id, "ann"):
@@ -214,7 +214,7 @@ async def maintenance(
 @router.post(
     "/admin/maintenance", response_model=Made, status_code=201, responses=refusals(401, 403, 404)
 )
-async def schedule(body: NewMaintenance, write: Writing) -> Response:
+async def schedule_maintenance(body: NewMaintenance, write: Writing) -> Response:
     """Plan a time in which the gateway answers for apps that they are looked after (503)."""
     await must_be_platform_admin(write)
     if body.deployment_id is not None and not is_id(body.deployment_id, "dpl"):
@@ -235,7 +235,7 @@ async def schedule(body: NewMaintenance, write: Writing) -> Response:
     response_model=Message,
     responses=refusals(401, 403, 404),
 )
-async def end(maintenance_id: MaintenanceId, write: Writing) -> Response:
+async def end_maintenance(maintenance_id: MaintenanceId, write: Writing) -> Response:
     """Let apps answer again at once, or call it off."""
     await must_be_platform_admin(write)
     if not is_id(maintenance_id, "mnt"):

@@ -1,17 +1,20 @@
 """How much a team may run at once, and how much it runs."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
 from api.admin import must_be_platform_admin
 from api.answers import answer, respond
 from api.guard import GuardedRoute
+from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.moments import month_of
 from api.openapi import refusals
 from api.requests import Read, Write, Writing, reading
-from api.schemas import Input, Integer, Output, checked, identifier
+from api.schemas import Input, Integer, Output, Text, checked, identifier
 from commands.deployments import ChangeTeamQuota
 from domain.deployments.values import (
     Quota,
@@ -22,7 +25,7 @@ from domain.deployments.values import (
 )
 from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
-from projections.quotas import quota_of
+from projections.quotas import RESOURCE_LISTING, QuotaRow, list_resources, quota_of
 from projections.teams import team_by_id
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Teams"])
@@ -89,32 +92,72 @@ class TeamQuota(Output):
     memory: MeasuredQuota
 
 
+class TeamResources(TeamQuota):
+    """A team, and what it takes of the platform."""
+
+    name: str
+    personal: bool
+    owner: str | None
+    """The username of its first owner."""
+    members: int
+    requests_this_month: int
+    created_at: datetime
+
+
+class TeamList(Output):
+    """A part of the list of teams."""
+
+    teams: list[TeamResources]
+    pagination: Pagination
+
+
+class TeamsQuery(PageQuery):
+    """Which teams."""
+
+    search: Annotated[Text | None, Field(max_length=80)] = None
+    """A part of the team's name or of its owner's."""
+
+
+@router.get(
+    "/admin/teams",
+    response_model=TeamList,
+    responses=refusals(401, 403),
+    tags=["Administration"],
+)
+async def resources(
+    query: Annotated[TeamsQuery, Query()],
+    read: Annotated[Read, reading("teams", "members", "quotas", "request_totals")],
+) -> Response:
+    """List every team with what it may run, what it runs, and how often it was called."""
+    await must_be_platform_admin(read)
+    window = window_of(query, RESOURCE_LISTING, "resources", read.services)
+    month = month_of(read.services.clock())
+    page = await list_resources(read.views, window, search=query.search, since=month)
+    return respond(
+        TeamList(
+            teams=[
+                TeamResources(
+                    name=row.name,
+                    personal=row.personal,
+                    owner=row.owner,
+                    members=row.members,
+                    requests_this_month=row.requests,
+                    created_at=row.created_at,
+                    **_shown(row.quota, read.options.quota),
+                )
+                for row in page.rows
+            ],
+            pagination=pagination_of(page, window, query, "resources", read.services),
+        )
+    )
+
+
 @router.get("/teams/{team_id}/quota", response_model=TeamQuota, responses=refusals(401, 403, 404))
 async def quota(team_id: TeamId, read: Annotated[Read, reading("quotas")]) -> Response:
     """Show how much the team may run at once, and how much it runs."""
     read.must_hold("team:read", team_id=team_id)
     row = await quota_of(read.views, team_id)
-    used, own = row.used, row.own
-    limit = _limits(read.options.quota, own)
-    return respond(
-        TeamQuota(
-            team_id=team_id,
-            deployments=CountedQuota(
-                used=len(row.allotted), limit=limit.deployments, own="deployments" in own
-            ),
-            replicas=CountedQuota(used=used.replicas, limit=limit.replicas, own="replicas" in own),
-            cpu=MeasuredQuota(
-                used=cpu_text(used.cpu_millis),
-                limit=cpu_text(limit.cpu_millis),
-                own="cpu_millis" in own,
-            ),
-            memory=MeasuredQuota(
-                used=memory_text(used.memory_bytes),
-                limit=memory_text(limit.memory_bytes),
-                own="memory_bytes" in own,
-            ),
-        )
-    )
+    return respond(TeamQuota(**_shown(row, read.options.quota)))
 
 
 @router.put(
@@ -150,3 +193,25 @@ async def _must_be_a_team(team_id: str, write: Write) -> None:
 def _limits(default: Quota, own: dict[str, int]) -> Quota:
     known = {name: own.get(name, getattr(default, name)) for name in Quota.__struct_fields__}
     return Quota(**known)
+
+
+def _shown(row: QuotaRow, default: Quota) -> dict[str, Any]:
+    used, own = row.used, row.own
+    limit = _limits(default, own)
+    return {
+        "team_id": row.team_id,
+        "deployments": CountedQuota(
+            used=len(row.allotted), limit=limit.deployments, own="deployments" in own
+        ),
+        "replicas": CountedQuota(used=used.replicas, limit=limit.replicas, own="replicas" in own),
+        "cpu": MeasuredQuota(
+            used=cpu_text(used.cpu_millis),
+            limit=cpu_text(limit.cpu_millis),
+            own="cpu_millis" in own,
+        ),
+        "memory": MeasuredQuota(
+            used=memory_text(used.memory_bytes),
+            limit=memory_text(limit.memory_bytes),
+            own="memory_bytes" in own,
+        ),
+    }

@@ -21,14 +21,13 @@ from commands.administration import DiscardParkedEvent, ReplayView, RetryParkedE
 from domain.kernel.errors import NotFound
 from projections import processes
 from projections.catalogue import VIEWS
-from projections.processes import GATEWAY_SILENT_SECONDS, REPORT_OLD_SECONDS
+from projections.processes import GATEWAY_SILENT_SECONDS, REPORT_OLD_SECONDS, WORKERS
 from projections.upkeep import PARKED_LISTING, list_parked, parked_by_id
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/admin", tags=["Administration"])
 
 LATE_SECONDS = 10
 """A view that has not seen for so long what the log has is late."""
-WORKERS = ("views", "analytics", "provisioner", "mailer", "scheduler")
 State = Literal["up", "degraded", "down", "unused"]
 Parked = Annotated[
     str,

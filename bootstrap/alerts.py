@@ -11,6 +11,7 @@ async def watch(core: Core) -> None:
     )
     from projections.catalogue import VIEWS  # noqa: PLC0415 - the same
     from projections.news import ViewNews  # noqa: PLC0415 - the same
+    from projections.processes import WORKERS  # noqa: PLC0415 - the same
     from projections.reading import Reader  # noqa: PLC0415 - the same
     from workers.alert_watcher import AlertWatcher  # noqa: PLC0415 - the same
     from workers.alert_watcher.troubles import Lookout  # noqa: PLC0415 - the same
@@ -19,7 +20,8 @@ async def watch(core: Core) -> None:
     news = ViewNews(core.conninfo, {"deployments", "custom_domains", "certificates", "api_keys"})
     clickhouse = ClickHouseClient(ClickHouseOptions(url=core.settings.parts.clickhouse_url))
     try:
-        await AlertWatcher(core.bus(), reader, news, Lookout(reader, clickhouse).look).run()
+        lookout = Lookout(reader, clickhouse, WORKERS)
+        await AlertWatcher(core.bus(), reader, news, lookout.look).run()
     finally:
         await news.close()
         await clickhouse.close()

@@ -18,7 +18,7 @@ def whose_address(changes: Sequence[Loaded[msgspec.Struct]], actor: Actor) -> st
     Who signs in or registers is nobody yet; the address tells about whom the events are.
     """
     if actor.user_id is not None:
-        return actor.user_id
+        return actor.id if actor.impersonates else actor.user_id
     if actor.home_team_id is not None:
         return actor.home_team_id
     people = (getattr(change.state, "user_id", None) for change in changes)

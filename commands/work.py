@@ -27,7 +27,9 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Who wants it."""
 
     id: str
-    """Id of the person's user or of the key, or the name of a worker."""
+    """Id of the person's user or of the key, or the name of a worker.
+
+    Of the admin, where an admin of the platform acts as another person."""
     user_id: str | None = None
     """None for a key or a worker."""
     grants: Mapping[str, frozenset[str]] = {}
@@ -43,6 +45,11 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     def worker(cls, name: str, *held: str, team_id: str) -> "Actor":
         """Return a worker that does in one team what these scopes allow."""
         return cls(id=name, grants={team_id: frozenset(held)}, home_team_id=team_id)
+
+    @property
+    def impersonates(self) -> bool:
+        """Whether an admin of the platform acts as the person `user_id`."""
+        return self.user_id is not None and self.id != self.user_id
 
     def sees(self, team_id: str) -> bool:
         """Tell whether the actor has anything to do with the team."""

@@ -42,6 +42,8 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "identity.UserSuspended@1": identity.UserSuspended,
     "identity.UserReinstated@1": identity.UserReinstated,
     "identity.SessionStarted@1": identity.SessionStarted,
+    "identity.ImpersonationBegan@1": identity.ImpersonationBegan,
+    "identity.ImpersonationEnded@1": identity.ImpersonationEnded,
     "identity.SessionRefreshed@1": identity.SessionRefreshed,
     "identity.SessionEnded@1": identity.SessionEnded,
     "identity.SessionSteppedUp@1": identity.SessionSteppedUp,

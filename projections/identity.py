@@ -76,6 +76,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     idle_seconds: int
     ended: bool = False
+    impersonated_by: str | None = None
+    """The admin of the platform whose it really is."""
 
 
 def _user_changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
@@ -100,6 +102,8 @@ def _fold_user(row: UserRow | None, event: object, recorded: RecordedEvent) -> U
     if row is None:
         return None
     if isinstance(event, SessionStarted):
+        if event.impersonated_by is not None:
+            return row
         return msgspec.structs.replace(row, last_login=recorded.recorded_at)
     own = recorded.stream_id == row.id
     return msgspec.structs.replace(
@@ -133,7 +137,7 @@ def _told_by(event: object, row: UserRow) -> dict[str, object]:
 
 USERS = View(
     name="users",
-    version=3,
+    version=4,
     topic=Topic.EVENTS,
     row=UserRow,
     key=("id",),
@@ -166,6 +170,7 @@ def _fold_session(
                 user_agent=event.user_agent,
                 epoch=event.epoch,
                 idle_seconds=event.idle_seconds,
+                impersonated_by=event.impersonated_by,
             )
         case SessionRefreshed() if row is not None:
             return msgspec.structs.replace(row, last_used_at=recorded.recorded_at)
@@ -182,7 +187,7 @@ def _fold_session(
 
 SESSIONS = View(
     name="sessions",
-    version=2,
+    version=3,
     topic=Topic.EVENTS,
     row=SessionRow,
     key=("id",),
@@ -202,6 +207,7 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     platform_admin: bool
     ended: bool
+    impersonated_by: str | None = None
     roles: dict[str, Role]
     """What the person is in each team."""
 
@@ -215,7 +221,7 @@ async def session_by_id(reader: Reader, session_id: str) -> SignedIn | None:
         SignedIn,
         sql.SQL(
             "SELECT s.id AS session_id, s.user_id, u.team_id, s.expires_at, u.platform_admin,"
-            " {over} AS ended,"
+            " s.impersonated_by, {over} AS ended,"
             " (SELECT coalesce(jsonb_object_agg(m.team_id, m.role), '{{}}') FROM views.members AS m"
             "  WHERE m.user_id = s.user_id) AS roles"
             " FROM views.sessions AS s JOIN views.users AS u ON u.id = s.user_id WHERE s.id = %s"

@@ -15,6 +15,8 @@ import psycopg
 
 from projections.reading import Reader
 
+WORKERS = ("views", "analytics", "provisioner", "mailer", "scheduler")
+"""Those that always have to run."""
 LOCK_CLASS = 7405603
 RELAY_LOCK_CLASS = 7405602
 GATEWAY_SILENT_SECONDS = 30

@@ -13,10 +13,13 @@ from commands.identity import (
     sessions,
 )
 from commands.identity.admins import (
+    BeginImpersonation,
     CreateAdmin,
     FollowAdminLink,
+    Impersonation,
     IssueAdminLink,
     ReinstateUser,
+    SendPasswordReset,
     SuspendUser,
 )
 from commands.identity.devices import (
@@ -64,6 +67,7 @@ HANDLERS: Handlers = {
 
 __all__ = [
     "HANDLERS",
+    "BeginImpersonation",
     "ChangePassword",
     "ChangeProfile",
     "Changed",
@@ -78,6 +82,7 @@ __all__ = [
     "EraseUser",
     "FinishErasure",
     "FollowAdminLink",
+    "Impersonation",
     "IssueAdminLink",
     "RefreshSession",
     "RegisterUser",
@@ -87,6 +92,7 @@ __all__ = [
     "RequestPasswordReset",
     "ResendVerification",
     "ResetPassword",
+    "SendPasswordReset",
     "SignIn",
     "SignedIn",
     "SuspendUser",

@@ -4,7 +4,7 @@ from commands.bus import Command, Handlers
 from commands.identity.proofs import check_password
 from commands.identity.sessions import NOBODY_ID
 from commands.mail import request_mail
-from commands.work import Work
+from commands.work import Loaded, Work
 from domain.identity.links import LinkNotValid
 from domain.identity.passwords import check_new_password
 from domain.identity.user import RESET_LIFETIME, USER, User
@@ -56,6 +56,12 @@ async def request_password_reset(command: RequestPasswordReset, work: Work) -> N
     user = loaded.state
     if user is None or user.suspended:
         return
+    await send_reset_link(loaded, work)
+
+
+async def send_reset_link(loaded: Loaded[User], work: Work) -> None:
+    """Send a person a link by which the password is replaced; the one before is void."""
+    user = loaded.present
     nonce = work.new_nonce()
     work.record(loaded, user.request_reset(nonce=nonce, now=work.now))
     await request_mail(

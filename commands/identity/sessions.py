@@ -13,7 +13,7 @@ from commands.bus import Command, Handlers
 from commands.identity.proofs import WrongCredentials, check_second_factor
 from commands.mail import request_mail
 from commands.work import Work
-from domain.identity.events import PasswordRehashed, SessionStarted
+from domain.identity.events import ImpersonationEnded, PasswordRehashed, SessionStarted
 from domain.identity.second_factors import OtpWrong
 from domain.identity.session import SESSION
 from domain.identity.user import USER, User
@@ -168,6 +168,13 @@ async def end_session(command: EndSession, work: Work) -> None:
     session = await work.load(SESSION, command.session_id)
     if session.present.user_id != work.actor.user_id:
         raise NotFound
+    admin_id = session.present.impersonated_by
+    if admin_id is not None and not session.present.ended:
+        user = await work.load(USER, session.present.user_id)
+        ended = ImpersonationEnded(
+            user_id=user.present.user_id, session_id=command.session_id, admin_id=admin_id
+        )
+        work.record(user, [ended])
     work.record(session, session.present.end(reason=command.reason))
 
 

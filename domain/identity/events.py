@@ -109,6 +109,29 @@ class SessionStarted(Event, frozen=True, kw_only=True):
     """How often all sessions of the person had been ended before."""
     user_agent: Personal | None = None
     """What the program called itself, shortened."""
+    impersonated_by: str | None = None
+    """The admin of the platform who acts as this person in this session."""
+
+
+class ImpersonationBegan(Event, frozen=True, kw_only=True):
+    """An admin of the platform acts as this person for a short while. In the person's stream.
+
+    What is done meanwhile has the admin as its actor.
+    """
+
+    user_id: str
+    session_id: str
+    admin_id: str
+    reason: str
+    ends_at: datetime
+
+
+class ImpersonationEnded(Event, frozen=True, kw_only=True):
+    """The admin acts as themselves again, before their time was over."""
+
+    user_id: str
+    session_id: str
+    admin_id: str
 
 
 class SessionRefreshed(Event, frozen=True, kw_only=True):

@@ -38,6 +38,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """When the person last proved to be there."""
     method: SignInMethod = SignInMethod.PASSWORD
     ended: bool = False
+    impersonated_by: str | None = None
+    """The admin of the platform whose it really is."""
 
     def must_last(self, *, epoch: int, kept_session_id: str | None, now: datetime) -> None:
         """Refuse when the session is over, alone or with all others of the person."""
@@ -91,6 +93,7 @@ def evolve(state: Session | None, event: Event) -> Session | None:
                 idle_seconds=event.idle_seconds,
                 authenticated_at=event.started_at,
                 method=event.method,
+                impersonated_by=event.impersonated_by,
             )
         case SessionRefreshed() if state is not None:
             return msgspec.structs.replace(

@@ -27,6 +27,7 @@ from projections.certificates import CERTIFICATES
 from projections.custom_domains import CUSTOM_DOMAINS
 from projections.deployments import DEPLOYMENTS
 from projections.news import ViewNews
+from projections.processes import LOCK_CLASS, lock_key
 from projections.reading import Reader
 from projections.view import View
 from tests.infrastructure.clickhouse.process import ClickHouseProcess
@@ -50,15 +51,16 @@ class Watch:
         self._watcher = self.another()
         self._frames = 0
 
-    def another(self) -> AlertWatcher:
+    def another(self, lookout: Lookout | None = None) -> AlertWatcher:
         """Return one that knows nothing, as a process just started."""
         installation = self.installation
         reader = Reader(installation.pool, installation.conninfo, VIEWS)
+        lookout = lookout or Lookout(reader, self.clickhouse)
         return AlertWatcher(
             installation.another_bus(self.clock),
             reader,
             ViewNews(installation.conninfo, ()),
-            Lookout(reader, self.clickhouse).look,
+            lookout.look,
             clock=self.clock,
         )
 
@@ -366,6 +368,28 @@ async def test_a_parked_event_and_a_view_that_is_behind_are_the_platforms_own_tr
     await watch.look()
     behind = [subject for rule, subject in await watch.alerts() if rule == "worker_lagging"]
     assert behind == ["late"]
+
+
+async def test_a_worker_that_does_not_run_for_a_minute_is_trouble_until_it_runs(
+    installation: Installation, watch: Watch
+) -> None:
+    await installation.register()
+    reader = Reader(installation.pool, installation.conninfo, VIEWS)
+    lookout = Lookout(reader, watch.clickhouse, ("mailer", "provisioner"))
+    watcher = watch.another(lookout)
+    async with installation.pool.connection() as connection:
+        lock = "SELECT pg_advisory_lock(%s, %s)"
+        await connection.execute(lock, (LOCK_CLASS, lock_key("provisioner")))
+        for seconds, missed in ((0, []), (59, []), (2, [("worker_lagging", "worker mailer")])):
+            watch.clock.pass_by(seconds=seconds)
+            await watch.look(watcher)
+            assert await watch.alerts() == missed
+        await connection.execute(lock, (LOCK_CLASS, lock_key("mailer")))
+        for _ in range(2):
+            watch.clock.pass_by(seconds=61)
+            await watch.look(watcher)
+        assert await watch.alerts() == []
+        await connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 async def test_who_looks_after_the_platform_hears_of_its_trouble(

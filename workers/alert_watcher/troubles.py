@@ -1,6 +1,6 @@
 """What is trouble now, by the rules of each team: pure sums over what the views bring."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -9,6 +9,7 @@ from domain.alerts.values import PLATFORM, WINDOW, Facts, Rule
 from domain.deployments.values import ReplicaPhase, Status
 from infrastructure.clickhouse import ClickHouse, ClickHouseAway, ClickHouseRefused
 from projections.alerts import Rulebook
+from projections.processes import running
 from projections.reading import Reader
 from projections.troubles import (
     BehindView,
@@ -59,18 +60,26 @@ class Troubles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lookout:
-    """Asks the views and ClickHouse."""
+    """Asks the views and ClickHouse, and PostgreSQL for the workers that have to run."""
 
-    def __init__(self, reader: Reader, clickhouse: ClickHouse) -> None:
+    def __init__(self, reader: Reader, clickhouse: ClickHouse, workers: Sequence[str] = ()) -> None:
         self._reader = reader
         self._clickhouse = clickhouse
+        self._workers = workers
+        self._seen_at: dict[str, datetime] = {}
+        """When each worker was seen last, or first missed."""
 
     async def look(self, rules: Rulebook, now: datetime) -> Troubles:
         """Return what is trouble now."""
         reader = self._reader
         keys = await ending_keys(reader, now=now, until=now + KEY_DAYS_MAX)
         certificates = await endangered_certificates(reader, until=now + CERTIFICATE_DAYS_MAX)
+        here = await running(reader, self._workers)
+        for name in self._workers:
+            if name in here or name not in self._seen_at:
+                self._seen_at[name] = now
         found = [
+            *missing(self._seen_at, rules, now),
             *unhealthy(await troubled_deployments(reader), rules, now),
             *expiring(keys, rules, now),
             *endangered(certificates, rules, now),
@@ -227,6 +236,20 @@ def lost(rows: Iterable[LostDomain], rules: Rulebook) -> Iterable[Trouble]:
             deployment_id=row.deployment_id,
             facts={"name": row.name, "reason": reason},
         )
+
+
+def missing(seen_at: Mapping[str, datetime], rules: Rulebook, now: datetime) -> Iterable[Trouble]:
+    """Return the workers that have not run for too long."""
+    seconds = rules.threshold(Rule.WORKER_LAGGING, PLATFORM)
+    for name, at in seen_at.items():
+        gone = int((now - at).total_seconds())
+        if seconds is not None and gone >= seconds:
+            yield Trouble(
+                team_id=PLATFORM,
+                rule=Rule.WORKER_LAGGING,
+                subject=f"worker {name}",
+                facts={"name": f"Worker {name}", "reason": f"It has not run for {gone} s"},
+            )
 
 
 def parked(rows: Iterable[ParkedFor], rules: Rulebook) -> Iterable[Trouble]:

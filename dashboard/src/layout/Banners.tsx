@@ -1,7 +1,10 @@
 import { api, ok } from "../api/client";
+import { useAction } from "../api/useAction";
 import { useLoad } from "../api/useLoad";
+import { Button } from "../components/Button";
 import { exactly } from "../components/Moment";
-import { Notice } from "../components/Notice";
+import { FailureNotice, Notice } from "../components/Notice";
+import { beOneself, useSession } from "../session/session";
 
 const EVERY_SECONDS = 60;
 
@@ -12,11 +15,12 @@ export function Banners() {
     (signal) => ok(api.GET("/v1/announcements", { signal })),
     EVERY_SECONDS,
   );
-  if (!notices.data) return null;
-  const { announcements, maintenance } = notices.data;
-  if (announcements.length + maintenance.length === 0) return null;
+  const acting = useActing();
+  const { announcements = [], maintenance = [] } = notices.data ?? {};
+  if (announcements.length + maintenance.length === 0 && acting === undefined) return null;
   return (
     <section aria-label="Announcements" className="stack tight banners">
+      {acting !== undefined && <Acting as={acting} />}
       {maintenance.map((one) => (
         <Notice key={one.id} tone={one.phase === "under way" ? "bad" : "warn"}>
           <strong>
@@ -34,5 +38,29 @@ export function Banners() {
         </Notice>
       ))}
     </section>
+  );
+}
+
+/** Returns as whom an admin acts. */
+function useActing(): string | undefined {
+  const session = useSession();
+  return session.status === "in" && session.acting ? session.user.username : undefined;
+}
+
+function Acting({ as }: { as: string }) {
+  const end = useAction(async () => {
+    await ok(api.DELETE("/v1/impersonation", {}));
+    await beOneself();
+  });
+  return (
+    <Notice tone="warn">
+      <span className="row">
+        <strong>You act as {as}. What you do has your name in their audit list.</strong>
+        <Button look="secondary" small busy={end.busy} onClick={() => void end.run()}>
+          Be yourself again
+        </Button>
+      </span>
+      <FailureNotice failure={end.failure} />
+    </Notice>
   );
 }

@@ -15,6 +15,11 @@ export const ADMIN_SECTIONS: readonly Section[] = [
     icon: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 21c0-4 3.5-7 8-7s8 3 8 7",
   },
   {
+    path: "/admin/teams",
+    name: "Quotas",
+    icon: "M4 20V10h4v10zM10 20V4h4v16zM16 20v-7h4v7z",
+  },
+  {
     path: "/admin/system",
     name: "System",
     icon: "M4 5h16v5H4zM4 14h16v5H4zM8 7.5h.01M8 16.5h.01",

@@ -7,6 +7,7 @@ import { MailboxPage, MailPage } from "./admin/MailboxPage";
 import { NoticesPage } from "./admin/NoticesPage";
 import { PeoplePage } from "./admin/PeoplePage";
 import { SystemPage } from "./admin/SystemPage";
+import { TeamsResourcesPage } from "./admin/TeamsResourcesPage";
 import { AlertsPage } from "./alerts/AlertsPage";
 import { AnalyticsPage } from "./analytics/AnalyticsPage";
 import { RequestsPage } from "./analytics/RequestsPage";
@@ -81,6 +82,7 @@ export const ROUTES: readonly Route[] = [
   { path: "/admin/people", page: () => <PeoplePage /> },
   { path: "/admin/mailbox", page: () => <MailboxPage /> },
   { path: "/admin/mailbox/:id", page: ({ id = "" }) => <MailPage id={id} key={id} /> },
+  { path: "/admin/teams", page: () => <TeamsResourcesPage /> },
   { path: "/admin/system", page: () => <SystemPage /> },
   { path: "/admin/announcements", page: () => <NoticesPage /> },
   { path: "/sign-in", page: () => <Redirect to="/" /> },

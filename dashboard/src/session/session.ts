@@ -20,7 +20,14 @@ export interface SignedIn {
 }
 
 export type Session =
-  { status: "unknown" } | { status: "out"; because?: string } | { status: "in"; user: User };
+  | { status: "unknown" }
+  | { status: "out"; because?: string }
+  | {
+      status: "in";
+      user: User;
+      /** An admin acts as this person. */
+      acting?: boolean;
+    };
 
 /** Asks the API to keep the refresh token in a cookie instead of telling it to the page. */
 export const COOKIE_SESSION = { "X-Tallyport-Session": "cookie" };
@@ -72,6 +79,18 @@ export function signedOut(because?: string): void {
   localStorage.removeItem(HINT);
   tabs?.postMessage("out");
   become({ status: "out", because });
+}
+
+/** Lets an admin act as somebody, in this tab only, until the token they got for it has ended. */
+export function actAs(answer: SignedIn): void {
+  keep(answer);
+  become({ status: "in", user: answer.user, acting: true });
+}
+
+/** Lets an admin be themselves again: the cookie is still theirs. */
+export async function beOneself(): Promise<void> {
+  token = undefined;
+  await renew();
 }
 
 /** Shows another name or address of who is signed in. */

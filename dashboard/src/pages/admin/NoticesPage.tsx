@@ -43,7 +43,7 @@ export function NoticesPage() {
       ),
     },
     { name: "From", cell: (one) => <Moment at={one.startsAt} /> },
-    { name: "Until", cell: (one) => <Moment at={one.endsAt} never="withdrawn" /> },
+    { name: "Until", cell: (one) => <Moment at={one.endsAt} never="it is withdrawn" /> },
     {
       name: "Actions",
       actions: true,

@@ -14,6 +14,7 @@ import { Pager, Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
 import { Page } from "../../layout/Page";
 import { setQuery, useQuery } from "../../routing/router";
+import { ActAsDialog, ResetDialog } from "./PersonDialogs";
 
 type Somebody = Schema["PersonShown"];
 
@@ -23,6 +24,8 @@ export function PeoplePage() {
   const page = Number(query.get("page")) || 1;
   const search = query.get("search") ?? "";
   const [suspending, setSuspending] = useState<Somebody>();
+  const [resetting, setResetting] = useState<Somebody>();
+  const [acting, setActing] = useState<Somebody>();
   const list = useLoad(`people ${page} ${search}`, (signal) =>
     ok(
       api.GET("/v1/admin/users", {
@@ -71,9 +74,19 @@ export function PeoplePage() {
             Let in again
           </Button>
         ) : (
-          <Button look="secondary" small onClick={() => setSuspending(one)}>
-            Suspend
-          </Button>
+          <span className="row">
+            {!one.platformAdmin && (
+              <Button look="secondary" small onClick={() => setActing(one)}>
+                Act as
+              </Button>
+            )}
+            <Button look="secondary" small onClick={() => setResetting(one)}>
+              Reset password
+            </Button>
+            <Button look="secondary" small onClick={() => setSuspending(one)}>
+              Suspend
+            </Button>
+          </span>
         ),
     },
   ];
@@ -122,6 +135,8 @@ export function PeoplePage() {
           }
         </Show>
       </div>
+      {resetting && <ResetDialog person={resetting} close={() => setResetting(undefined)} />}
+      {acting && <ActAsDialog person={acting} close={() => setActing(undefined)} />}
       {suspending && (
         <SuspendDialog
           person={suspending}
