@@ -48,6 +48,7 @@ from api.live import routes as live
 from api.openapi import operation_id
 from api.portals import routes as portals
 from api.services import Services
+from api.webhooks import deliveries as webhook_deliveries
 from api.webhooks import routes as webhooks
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -75,6 +76,7 @@ ROUTERS = (
     audit.router,
     live.router,
     webhooks.router,
+    webhook_deliveries.router,
     admin.router,
     mailbox.router,
     upkeep.router,

@@ -65,6 +65,7 @@ EXAMPLES: Mapping[str, object] = {
     "tail": 100,
     # webhooks
     "eventTypes": ["deployment.*"],
+    "eventType": "deployment.created",
     # alerts
     "rule": "error_rate",
     "threshold": 5,

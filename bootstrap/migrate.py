@@ -11,6 +11,7 @@ from bootstrap.traffic import TRAFFIC_SCHEMA
 from infrastructure.certificates.postgres import CERTIFICATES_SCHEMA
 from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA
 from infrastructure.sealing.postgres import SEALING_SCHEMA
+from infrastructure.webhooks.postgres import WEBHOOKS_SCHEMA
 from projections.processes import REPORTS_SCHEMA
 from projections.tables import VIEWS_SCHEMA
 from workers.relay import RELAY_SCHEMA
@@ -35,6 +36,7 @@ SCHEMAS = (
     VIEWS_SCHEMA,
     RELAY_SCHEMA + _RELAY_GRANTS,
     CERTIFICATES_SCHEMA,
+    WEBHOOKS_SCHEMA,
     TRAFFIC_SCHEMA,
     REPORTS_SCHEMA,
     _INSTALLATION_SCHEMA,

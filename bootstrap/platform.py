@@ -30,7 +30,16 @@ from bootstrap.settings import Settings
 DATABASE = "tallyport"
 READY_TIMEOUT_SECONDS = 60.0
 
-OWN_PROCESSES = ("api", "gateway", "views", "analytics", "provisioner", "mailer", "scheduler")
+OWN_PROCESSES = (
+    "api",
+    "gateway",
+    "views",
+    "analytics",
+    "provisioner",
+    "mailer",
+    "scheduler",
+    "webhooks",
+)
 
 
 async def start_platform(

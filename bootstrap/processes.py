@@ -194,6 +194,14 @@ async def scheduler(settings: Settings, stop: asyncio.Event) -> None:
         await run_alone(core, "scheduler", stop, work)
 
 
+async def webhooks(settings: Settings, stop: asyncio.Event) -> None:
+    """Tell the servers of teams what happens."""
+    from bootstrap.webhooks import deliver  # noqa: PLC0415 - only this process
+
+    async with open_core(settings, connections_max=12) as core:
+        await run_alone(core, "webhooks", stop, lambda: deliver(core))
+
+
 PROCESSES: dict[str, Process] = {
     "api": api,
     "gateway": gateway,
@@ -203,9 +211,10 @@ PROCESSES: dict[str, Process] = {
     "relay": relay,
     "mailer": mailer,
     "scheduler": scheduler,
+    "webhooks": webhooks,
 }
 
-WORKERS = ("relay", "views", "analytics", "provisioner", "mailer", "scheduler")
+WORKERS = ("relay", "views", "analytics", "provisioner", "mailer", "scheduler", "webhooks")
 
 
 def parking(pool: Pool) -> Callable[..., Awaitable[None]]:

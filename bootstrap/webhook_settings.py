@@ -24,3 +24,15 @@ class Webhooks:
         " others have to be public and are reached at https, port 443.",
         otherwise=(),
     )
+    retention_days: int = setting(
+        "TALLYPORT_WEBHOOK_RETENTION_DAYS",
+        kinds.number(1, 365),
+        "30",
+        "Days the messages sent, and what they were answered with, are kept.",
+    )
+    disable_days: int = setting(
+        "TALLYPORT_WEBHOOK_DISABLE_DAYS",
+        kinds.number(1, 365),
+        "3",
+        "Days without one message taken, after which a webhook is disabled.",
+    )

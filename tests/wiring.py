@@ -36,6 +36,7 @@ from infrastructure.passwords.argon2_processes import HashingProcesses
 from infrastructure.sealing import opened, subjects_in
 from infrastructure.sealing.postgres import SEALING_SCHEMA, PostgresVault
 from infrastructure.stream.store import StoreStream
+from infrastructure.webhooks.postgres import WEBHOOKS_SCHEMA
 from projections.catalogue import VIEWS
 from projections.processes import REPORTS_SCHEMA
 from projections.tables import VIEWS_SCHEMA
@@ -50,6 +51,7 @@ SCHEMAS = (
     VIEWS_SCHEMA,
     RELAY_SCHEMA,
     CERTIFICATES_SCHEMA,
+    WEBHOOKS_SCHEMA,
     TRAFFIC_SCHEMA,
     REPORTS_SCHEMA,
 )

@@ -26,6 +26,45 @@ class Lookup:
         return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+class _Connection(httpcore.AsyncNetworkStream):
+    """A connection that is closed when its TLS handshake is ended from outside, by a deadline.
+
+    httpcore closes it after an error only, and one that nobody closes stays open for ever.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's interface
+        """Read."""
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the same
+        """Write."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the same
+    ) -> httpcore.AsyncNetworkStream:
+        """Speak TLS from here on."""
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except asyncio.CancelledError:
+            await self._stream.aclose()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the same
+        """Tell what the stream knows."""
+        return self._stream.get_extra_info(info)
+
+
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to checked addresses only."""
 
@@ -53,13 +92,14 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             try:
-                return await self._network.connect_tcp(
+                connected = await self._network.connect_tcp(
                     address,
                     port,
                     timeout=timeout,
                     local_address=local_address,
                     socket_options=socket_options,
                 )
+                return _Connection(connected)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
@@ -76,11 +116,11 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
 class _Transport(httpx.AsyncHTTPTransport):
     """httpx's transport over a network of our own."""
 
-    def __init__(self, network: CheckedNetwork) -> None:
+    def __init__(self, network: CheckedNetwork, connections_max: int) -> None:
         super().__init__(trust_env=False, http2=False)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
-            max_connections=20,
+            max_connections=connections_max,
             max_keepalive_connections=0,
             network_backend=network,
         )
@@ -91,10 +131,11 @@ def outside_client(
     timeout_seconds: float,
     private_hosts: Collection[str] = (),
     lookup: Lookup | None = None,
+    connections_max: int = 20,
 ) -> httpx.AsyncClient:
     """Return a client; `private_hosts` are names (or name:port) the operator vouches for."""
     return httpx.AsyncClient(
-        transport=_Transport(CheckedNetwork(lookup or Lookup(), private_hosts)),
+        transport=_Transport(CheckedNetwork(lookup or Lookup(), private_hosts), connections_max),
         timeout=timeout_seconds,
         follow_redirects=False,
         trust_env=False,

@@ -30,6 +30,7 @@ from commands.bus import Context
 from commands.deployments import ReportReplicas
 from commands.work import Actor
 from domain.deployments.values import ReplicaPhase, ReplicaReport
+from domain.kernel.ids import ALPHABET, LENGTH
 from domain.teams.events import MemberAdded
 from domain.teams.values import Role
 from infrastructure.certificates.inspecting import inspected
@@ -43,6 +44,8 @@ from infrastructure.mail.mailbox import FolderMailbox, FolderMailer
 from infrastructure.registries import NoRegistries
 from infrastructure.sources.folder import FolderSources
 from infrastructure.tokens.pyjwt import JwtTokens
+from infrastructure.webhooks import Change, Endpoint, Enqueue, Message, PutEndpoint
+from infrastructure.webhooks.postgres import PostgresLedger
 from projections.analytics.logs import LogQueries
 from projections.analytics.queries import AnalyticsQueries
 from projections.analytics.samples import SampleQueries
@@ -174,6 +177,31 @@ class Visitor:
         answer = await self.ask("PUT", path, {"visibility": visibility})
         assert answer.status_code == 200, answer.text
         return deployment_id
+
+    async def add_delivery(self, webhook: Body | None = None, **changes: Any) -> str:
+        """Put a message into the ledger, as the worker does; return its id."""
+        webhook = webhook or await self.add_webhook()
+        delivery_id = "whd-" + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+        endpoint = Endpoint(
+            webhook_id=webhook["id"],
+            team_id=webhook["teamId"],
+            url="sealed",
+            event_types=("*",),
+            secret="sealed",
+        )
+        message = Message(
+            delivery_id=delivery_id,
+            webhook_id=webhook["id"],
+            cursor=delivery_id,
+            position=1,
+            body='{"type":"key.created"}',
+            **{"event_type": "key.created", **changes},
+        )
+        ledger = PostgresLedger(self.api.installation.pool)
+        position = await ledger.position()
+        changed: list[Change] = [PutEndpoint(endpoint), Enqueue(message)]
+        await ledger.advance(changed, before=position, after=position)
+        return delivery_id
 
     async def add_passkey(self) -> str:
         """Let a new security key sign one in; return the passkey's id."""

@@ -11,6 +11,8 @@ ALSO = {
     "GET /v1/api-keys/{key_id}": "keys:write",
     "GET /v1/webhooks": "webhooks:write",
     "GET /v1/webhooks/{webhook_id}": "webhooks:write",
+    "GET /v1/webhooks/{webhook_id}/deliveries": "webhooks:write",
+    "GET /v1/webhooks/deliveries/{delivery_id}": "webhooks:write",
     "GET /v1/usage": "analytics:read",
 }
 """Who may do the one sees what it is about, too."""

@@ -516,6 +516,26 @@ TABLE = [
         body={},
         wrong={"graceSeconds": 604_801},
     ),
+    Row(
+        method="GET",
+        path="/v1/webhooks/{webhook_id}/deliveries",
+        scope="webhooks:read",
+        query=True,
+    ),
+    Row(
+        method="POST",
+        path="/v1/webhooks/{webhook_id}/replay",
+        scope="webhooks:write",
+        body={"since": "2026-01-01T00:00:00Z"},
+        wrong={"since": "yesterday", "until": "2020-01-01T00:00:00Z", "missedOnly": 1},
+    ),
+    Row(method="POST", path="/v1/webhooks/{webhook_id}/test", scope="webhooks:write"),
+    Row(method="GET", path="/v1/webhooks/deliveries/{delivery_id}", scope="webhooks:read"),
+    Row(
+        method="POST",
+        path="/v1/webhooks/deliveries/{delivery_id}/retry",
+        scope="webhooks:write",
+    ),
     Row(method="GET", path="/v1/analytics/overview", scope="analytics:read", query=True),
     Row(method="GET", path="/v1/analytics/requests/raw", scope="analytics:read", query=True),
     Row(
@@ -655,6 +675,8 @@ async def url_of(row: Row, visitor: Visitor) -> str:  # noqa: C901, PLR0912  an 
         path = path.replace("{domain_id}", added["id"])
     if "{webhook_id}" in path:
         path = path.replace("{webhook_id}", (await visitor.add_webhook())["id"])
+    if "{delivery_id}" in path:
+        path = path.replace("{delivery_id}", await visitor.add_delivery())
     if "{team_id}" in path:
         team_id = visitor.team_id or await visitor.found_team(f"Team {secrets.token_hex(5)}")
         path = path.replace("{team_id}", team_id)

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from domain.teams.values import Role
+from infrastructure.webhooks import Attempt, Verdict
+from infrastructure.webhooks.postgres import PostgresLedger
 from projections.live import LIVE_TYPES
 from tests.api.conftest import Api
 from tests.api.test_routes import is_problem
@@ -181,3 +183,78 @@ async def test_a_name_that_nobody_knows_yet_is_taken_and_a_vouched_one_not_asked
     made = await anna.add_webhook("*", url="http://hooks.internal:3000/x")
     assert made["url"] == "http://hooks.internal:3000/x"
     await away.close()
+
+
+async def test_what_was_told_is_listed_with_every_answer(api: Api) -> None:
+    anna = await api.join()
+    webhook = await anna.add_webhook("*")
+    taken = await anna.add_delivery(webhook)
+    waiting = await anna.add_delivery(webhook, event_type="domain.failed")
+    ledger = PostgresLedger(api.installation.pool)
+    at = datetime.now(UTC)
+    due = {
+        each.message.delivery_id: each
+        for each in await ledger.due(
+            now=at,
+            limit=9,
+            per_endpoint=9,
+            but_deliveries=[],
+            but_endpoints=[],
+            healthy_only=False,
+        )
+    }
+    said = "<script>alert(1)</script>"
+    refused = Attempt(at=at, duration_ms=7, status=500, answer=said, problem="It answered 500.")
+    soon = Verdict(status="pending", due_at=at + timedelta(minutes=5))
+    for each in (taken, waiting):
+        await ledger.record(due[each], refused, soon)
+    thanked = Attempt(at=at, duration_ms=8, status=204, answer="")
+    await ledger.record(due[taken], thanked, Verdict(status="delivered"))
+
+    path = f"/v1/webhooks/{webhook['id']}/deliveries"
+    listed = (await anna.get(path)).json()
+    assert [each["id"] for each in listed["deliveries"]] == [waiting, taken]
+    pending, delivered = listed["deliveries"]
+    assert (pending["status"], pending["responseStatus"]) == ("pending", 500)
+    assert pending["problem"] == "It answered 500."
+    assert pending["nextAttemptAt"] is not None
+    assert (delivered["status"], delivered["attempts"]) == ("delivered", 2)
+    assert (delivered["nextAttemptAt"], delivered["problem"]) == (None, None)
+    for query, wanted in (("status=delivered", [taken]), ("eventType=domain.failed", [waiting])):
+        found = (await anna.get(f"{path}?{query}")).json()["deliveries"]
+        assert [each["id"] for each in found] == wanted
+    assert is_problem(await anna.get(f"{path}?status=lost"), 422)
+    first = (await anna.get(f"{path}?limit=1")).json()
+    rest = (await anna.get(f"{path}?cursor={first['pagination']['nextCursor']}")).json()
+    assert [each["id"] for each in rest["deliveries"]] == [taken]
+
+    shown = (await anna.get(f"/v1/webhooks/deliveries/{taken}")).json()
+    assert shown["requestBody"] == '{"type":"key.created"}'
+    assert [each["responseStatus"] for each in shown["attemptLog"]] == [500, 204]
+    assert shown["attemptLog"][0]["responseBody"] == said
+
+
+async def test_a_wish_to_send_again_is_in_the_log(api: Api) -> None:
+    anna = await api.join()
+    webhook = await anna.add_webhook("*")
+    delivery_id = await anna.add_delivery(webhook)
+    path = f"/v1/webhooks/{webhook['id']}"
+    tested = await anna.post(f"{path}/test")
+    retried = await anna.post(f"/v1/webhooks/deliveries/{delivery_id}/retry")
+    replayed = await anna.post(f"{path}/replay", {"since": "2026-01-01T00:00:00Z"})
+    assert [each.status_code for each in (tested, retried, replayed)] == [202, 202, 202]
+    assert tested.json()["deliveryId"].startswith("whd-")
+    assert retried.json()["deliveryId"] == delivery_id
+    history = (await anna.get(f"/v1/history/{webhook['id']}")).json()["events"]
+    assert [each["type"].partition(".")[2] for each in history[1:]] == [
+        "WebhookTestRequested",
+        "WebhookRetryRequested",
+        "WebhookReplayRequested",
+    ]
+    late = await anna.post(f"{path}/replay", {"since": "2100-01-01T00:00:00Z"})
+    assert is_problem(late, 422)
+    assert late.json()["error"]["code"] == "nothing_to_replay"
+    await anna.ask("PATCH", path, {"enabled": False})
+    refused = await anna.post(f"/v1/webhooks/deliveries/{delivery_id}/retry")
+    assert is_problem(refused, 422)
+    assert refused.json()["error"]["code"] == "webhook_is_disabled"

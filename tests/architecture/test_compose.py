@@ -75,7 +75,7 @@ def test_secrets_are_where_they_are_needed_and_nowhere_else() -> None:
     assert having("TALLYPORT_SIGNING_KEY") == {"api"}
     assert "haproxy" not in having("TALLYPORT_DATABASE_URL")
     assert having("TALLYPORT_SECRET_KEY") == {
-        *("api", "gateway", "mailer", "provisioner", "scheduler", "views")
+        *("api", "gateway", "mailer", "provisioner", "scheduler", "views", "webhooks")
     }
 
 

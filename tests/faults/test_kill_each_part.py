@@ -30,6 +30,7 @@ PARTS = (
     "provisioner",
     "mailer",
     "scheduler",
+    "webhooks",
     "haproxy",
     "valkey",
     "postgres",

@@ -1,0 +1,262 @@
+"""Sends what is due, each endpoint from its own queue, until it is taken or given up."""
+
+import asyncio
+import random
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from commands.bus import Bus, Context
+from commands.webhooks import SECRET_PURPOSE, URL_PURPOSE, DisableFailingWebhook
+from commands.work import Actor
+from domain.kernel.errors import DomainError
+from domain.webhooks.values import DisabledBecause, InvalidWebhookUrl, endpoint_of
+from infrastructure.ending import end
+from infrastructure.sealing import KeyDestroyed, Vault
+from infrastructure.webhooks import (
+    Answer,
+    Attempt,
+    Due,
+    Endpoint,
+    Ledger,
+    Poster,
+    Unreachable,
+    Verdict,
+)
+from workers.webhooks import SenderOptions
+from workers.webhooks.signing import headers_of
+
+NAME = "webhooks"
+TAKEN = range(200, 300)
+GONE = 410
+PRUNE_SECONDS = 600.0
+PRUNE_AT_ONCE = 5_000
+ERASED = "The team's key was destroyed: nobody can read the URL any more."
+
+DELIVERED = Counter("tallyport_webhooks_delivered_total", "Messages that an endpoint took")
+NOT_TAKEN = Counter("tallyport_webhooks_not_taken_total", "Attempts that came to nothing")
+GIVEN_UP = Counter("tallyport_webhooks_given_up_total", "Messages that will not be tried again")
+DISABLED = Counter("tallyport_webhooks_disabled_total", "Endpoints disabled as they took nothing")
+UNDER_WAY = Gauge("tallyport_webhooks_under_way", "Messages being sent just now")
+LAST_SUCCESS = Gauge(
+    "tallyport_webhooks_last_success_seconds", "Unix time of the last message taken"
+)
+
+log = structlog.get_logger()
+
+
+class Sender:
+    """The one that is awake does the work; another one at the same time would send twice."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        poster: Poster,
+        vault: Vault,
+        bus: Bus,
+        news: asyncio.Event,
+        *,
+        private_hosts: Collection[str] = (),
+        options: SenderOptions | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Take also what is set when there may be more to send."""
+        self._ledger = ledger
+        self._poster = poster
+        self._vault = vault
+        self._bus = bus
+        self._news = news
+        self._private_hosts = private_hosts
+        self._options = options or SenderOptions()
+        self._clock = clock
+        self._under_way: dict[str, tuple[Endpoint, asyncio.Task[None]]] = {}
+
+    async def run(self) -> None:
+        """Send. Ends only by an error; what was under way is then sent again by the next."""
+        prune_at = 0.0
+        try:
+            while True:
+                self._news.clear()
+                await self._start_what_is_due()
+                if time.monotonic() >= prune_at:
+                    await self._prune()
+                    prune_at = time.monotonic() + PRUNE_SECONDS
+                await self._wait()
+                self._reap()
+        finally:
+            await end(*(task for _, task in self._under_way.values()))
+            self._under_way.clear()
+            UNDER_WAY.set(0)
+
+    async def _start_what_is_due(self) -> None:
+        options = self._options
+        endpoints = [endpoint for endpoint, _ in self._under_way.values()]
+        busy = Tally(endpoint.webhook_id for endpoint in endpoints)
+        failing = {e.webhook_id for e in endpoints if e.failing_since is not None}
+        failing_max = int(options.at_once_max * options.failing_share)
+        taken_by_failing = sum(busy[each] for each in failing)
+        free = options.at_once_max - len(endpoints)
+        if free <= 0:
+            return
+        found = await self._ledger.due(
+            now=self._clock(),
+            limit=free,
+            per_endpoint=options.per_endpoint_max,
+            but_deliveries=list(self._under_way),
+            but_endpoints=[
+                each
+                for each, number in busy.items()
+                if each in failing or number >= options.per_endpoint_max
+            ],
+            healthy_only=taken_by_failing >= failing_max,
+        )
+        for due in found:
+            endpoint = due.endpoint
+            is_failing = endpoint.failing_since is not None
+            if busy[endpoint.webhook_id] >= (1 if is_failing else options.per_endpoint_max):
+                continue
+            if is_failing and taken_by_failing >= failing_max:
+                continue
+            busy[endpoint.webhook_id] += 1
+            taken_by_failing += is_failing
+            task = asyncio.create_task(self._send(due))
+            task.add_done_callback(lambda _: self._news.set())
+            self._under_way[due.message.delivery_id] = (endpoint, task)
+        UNDER_WAY.set(len(self._under_way))
+
+    def _reap(self) -> None:
+        """Let go of what has ended; an error of the ledger ends the whole sender."""
+        for name, (_, task) in list(self._under_way.items()):
+            if task.done():
+                del self._under_way[name]
+                task.result()
+        UNDER_WAY.set(len(self._under_way))
+
+    async def _wait(self) -> None:
+        now = self._clock()
+        due_at = await self._ledger.next_due(after=now)
+        seconds = self._options.look_seconds
+        if due_at is not None:
+            seconds = min(max((due_at - now).total_seconds(), 0.01), seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def _send(self, due: Due) -> None:
+        at, started = self._clock(), time.monotonic()
+        answer: Answer | None = None
+        problem: str | None = None
+        try:
+            answer = await self._post(due, at)
+        except (Unreachable, InvalidWebhookUrl) as error:
+            problem = str(error)
+        except KeyDestroyed:
+            problem = ERASED
+        if answer is not None and answer.status not in TAKEN:
+            problem = f"It answered {answer.status}."
+        attempt = Attempt(
+            at=at,
+            duration_ms=int((time.monotonic() - started) * 1000),
+            status=answer.status if answer is not None else None,
+            answer=answer.body if answer is not None else None,
+            problem=problem,
+        )
+        verdict = self._verdict(due, answer)
+        failing_since = await self._ledger.record(due, attempt, verdict)
+        self._count(due, attempt, verdict)
+        if verdict.status != "delivered":
+            await self._disable_if_hopeless(due.endpoint, answer, failing_since)
+
+    async def _post(self, due: Due, at: datetime) -> Answer:
+        """Sign and send it, to where the webhook leads now and where it still may lead."""
+        endpoint = due.endpoint
+        await self._vault.load([endpoint.team_id])
+        url = self._vault.open(endpoint.url, purpose=URL_PURPOSE)
+        endpoint_of(url, private_hosts=self._private_hosts)
+        sealed = [endpoint.secret]
+        until = endpoint.previous_until
+        if endpoint.previous_secret is not None and until is not None and at < until:
+            sealed.append(endpoint.previous_secret)
+        body = due.message.body.encode()
+        headers = headers_of(
+            due.message.delivery_id,
+            body,
+            secrets=[self._vault.open(each, purpose=SECRET_PURPOSE) for each in sealed],
+            at=at,
+        )
+        return await self._poster.post(url, headers=headers, body=body)
+
+    def _verdict(self, due: Due, answer: Answer | None) -> Verdict:
+        if answer is not None and answer.status in TAKEN:
+            return Verdict(status="delivered")
+        waits = self._options.waits_seconds
+        if due.tries >= len(waits) or (answer is not None and answer.status == GONE):
+            return Verdict(status="failed")
+        now = self._clock()
+        seconds = waits[due.tries] * (1 + random.uniform(0, self._options.jitter))  # noqa: S311 - no secret
+        if answer is not None and answer.retry_after is not None:
+            asked = min(_seconds_in(answer.retry_after, now), self._options.retry_after_seconds_max)
+            seconds = max(seconds, asked)
+        return Verdict(status="pending", due_at=now + timedelta(seconds=seconds))
+
+    def _count(self, due: Due, attempt: Attempt, verdict: Verdict) -> None:
+        about = {
+            "webhook_id": due.message.webhook_id,
+            "delivery_id": due.message.delivery_id,
+            "status": attempt.status,
+        }
+        if verdict.status == "delivered":
+            DELIVERED.inc()
+            LAST_SUCCESS.set_to_current_time()
+            log.debug("webhook message taken", **about)
+            return
+        NOT_TAKEN.inc()
+        GIVEN_UP.inc(verdict.status == "failed")
+        log.info("webhook message not taken", **about, given_up=verdict.status == "failed")
+
+    async def _disable_if_hopeless(
+        self, endpoint: Endpoint, answer: Answer | None, failing_since: datetime | None
+    ) -> None:
+        if failing_since is None or not endpoint.enabled:
+            return
+        if answer is not None and answer.status == GONE:
+            reason = DisabledBecause.GONE
+        elif self._clock() - failing_since >= timedelta(days=self._options.disable_days):
+            reason = DisabledBecause.FAILING
+        else:
+            return
+        command = DisableFailingWebhook(
+            webhook_id=endpoint.webhook_id, reason=reason, failing_since=failing_since
+        )
+        try:
+            await self._bus.dispatch(command, Context(actor=Actor(id=NAME)))
+        except DomainError as error:  # the store is away: its next failure comes here again
+            log.warning("webhook not disabled", webhook_id=endpoint.webhook_id, error=error.code)
+            return
+        DISABLED.inc()
+        log.warning("webhook disabled", webhook_id=endpoint.webhook_id, reason=reason.value)
+
+    async def _prune(self) -> None:
+        before = self._clock() - timedelta(days=self._options.retention_days)
+        forgotten = PRUNE_AT_ONCE
+        while forgotten == PRUNE_AT_ONCE:  # more than it forgets at once
+            forgotten = await self._ledger.prune(before=before, limit=PRUNE_AT_ONCE)
+
+
+def _seconds_in(retry_after: str, now: datetime) -> float:
+    """Return how long an endpoint wants to be left alone; 0 for what nobody understands."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return 0.0
+    return (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
