@@ -31,6 +31,7 @@ SECTIONS = (
     "deployments",
     "keys",
     "alerts",
+    "webhooks",
     "analytics",
     "usage",
     "audit",

@@ -17,6 +17,7 @@ from cli.commands import (
     numbers,
     record,
     teams,
+    webhooks,
 )
 from cli.failures import ExitCode, Failed
 from cli.grouping import Grouped
@@ -120,6 +121,23 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
         "analytics",
         "How requests went.",
         (("overview", numbers.overview), ("requests", numbers.requests)),
+    ),
+    (
+        "webhooks",
+        "Your own servers, told of what happens.",
+        (
+            ("list", webhooks.list_webhooks),
+            ("create", webhooks.create),
+            ("show", webhooks.show),
+            ("update", webhooks.update),
+            ("delete", webhooks.delete),
+            ("rotate-secret", webhooks.rotate_secret),
+            ("deliveries", webhooks.deliveries),
+            ("retry", webhooks.retry),
+            ("replay", webhooks.replay),
+            ("test", webhooks.send_test),
+            ("types", webhooks.event_types),
+        ),
     ),
     ("audit", "Who did what, when, and from where.", (("list", record.list_audit),)),
 )

@@ -47,6 +47,14 @@ def key_id(api: "Client", text: str) -> str:
     return _only(found, "key", text, "tallyport keys list")
 
 
+def webhook_id(api: "Client", text: str) -> str:
+    """Return the webhook's id, by its id or its description."""
+    if is_id(text, "whk"):
+        return text
+    found = [row for row in api.each("/webhooks", "webhooks") if row["description"] == text]
+    return _only(found, "webhook", text, "tallyport webhooks list")
+
+
 def team_id(api: "Client", text: str | None) -> str | None:
     """Return the team's id; nothing for nothing."""
     if text is None or is_id(text, "org"):

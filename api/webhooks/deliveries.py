@@ -108,7 +108,7 @@ class ReplayWish(Input):
 @router.get(
     "/{webhook_id}/deliveries", response_model=Deliveries, responses=refusals(401, 403, 404)
 )
-async def list_all(
+async def deliveries(
     webhook_id: WebhookId, query: Annotated[DeliveryQuery, Query()], read: Reading
 ) -> Response:
     """List what a webhook was told, newest first."""
@@ -133,7 +133,7 @@ async def list_all(
 @router.get(
     "/deliveries/{delivery_id}", response_model=WholeDelivery, responses=refusals(401, 403, 404)
 )
-async def get(delivery_id: DeliveryId, read: Reading) -> Response:
+async def delivery(delivery_id: DeliveryId, read: Reading) -> Response:
     """Show one message: what was sent, and what came back each time."""
     row = await _their_delivery(read, delivery_id)
     read.must_hold("webhooks:read", "webhooks:write", team_id=row.team_id)

@@ -285,3 +285,34 @@ def test_what_goes_wrong_is_said_in_words_with_its_own_exit_code(
     unreachable = stranger.run("deployments", "list")
     assert unreachable.code == 7
     assert "bin/up" in unreachable.err
+
+
+def test_a_webhook_is_made_tested_replayed_and_deleted(tallyport: CommandLine) -> None:
+    made = tallyport.ok(
+        *("webhooks", "create", "https://hooks.example.com/t"),
+        *("--event", "deployment.*", "--description", "to the pager", "--json"),
+    ).json
+    assert made["secret"].startswith("whsec_")
+    assert "to the pager" in tallyport.ok("webhooks", "list").out
+    assert "deployment.*" in tallyport.ok("webhooks", "show", "to the pager").out
+    assert tallyport.run("webhooks", "update", "to the pager").code == 2
+    tallyport.ok("webhooks", "update", made["id"], "--event", "key.*", "--disable")
+    shown = tallyport.ok("webhooks", "show", "to the pager", "--json").json
+    assert (shown["eventTypes"], shown["enabled"]) == (["key.*"], False)
+    assert tallyport.run("webhooks", "replay", made["id"], "--since", "1h").code == 1
+    tallyport.ok("webhooks", "update", made["id"], "--enable")
+    assert "sent again" in tallyport.ok("webhooks", "replay", made["id"], "--since", "1h").err
+    rotated = tallyport.ok("webhooks", "rotate-secret", made["id"], "--grace", "0s", "--quiet")
+    assert rotated.out.strip() not in {made["secret"], ""}
+    sent = tallyport.ok("webhooks", "test", "to the pager", "--json").json
+    for _ in range(100):
+        listed = tallyport.ok("webhooks", "deliveries", made["id"], "--json").out
+        if sent["deliveryId"] in listed:
+            break
+    assert sent["deliveryId"] in listed
+    assert "again" in tallyport.ok("webhooks", "retry", sent["deliveryId"]).err
+    assert "webhook.test" in tallyport.ok("webhooks", "deliveries", made["id"]).out
+    assert "key.created" in tallyport.ok("webhooks", "types").out
+    assert tallyport.run("webhooks", "delete", made["id"]).code == 2
+    tallyport.ok("webhooks", "delete", made["id"], "--yes")
+    assert tallyport.run("webhooks", "show", made["id"]).code == 4

@@ -56,6 +56,11 @@ export const SECTIONS: readonly Section[] = [
     name: "Alerts",
     icon: "M12 4a6 6 0 0 1 6 6v4l2 3H4l2-3v-4a6 6 0 0 1 6-6zM10 20a2 2 0 0 0 4 0",
   },
+  {
+    path: "/webhooks",
+    name: "Webhooks",
+    icon: "M12 3a4 4 0 0 1 2 7.5l3.5 6M17 21a4 4 0 0 0 0-8M7 21a4 4 0 1 1 3.5-6H17M10 10.5L7 17",
+  },
   { path: "/usage", name: "Usage and cost", icon: "M6 3h12v18l-3-2-3 2-3-2-3 2zM9 8h6M9 12h6" },
   { path: "/audit", name: "Audit", icon: "M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM9 12l2 2 4-4" },
   {

@@ -27,6 +27,8 @@ import { SignUpPage } from "./sign-in/SignUpPage";
 import { VerifyEmailPage } from "./sign-in/VerifyEmailPage";
 import { TeamPage } from "./teams/TeamPage";
 import { TeamsPage } from "./teams/TeamsPage";
+import { WebhookPage } from "./webhooks/WebhookPage";
+import { WebhooksPage } from "./webhooks/WebhooksPage";
 
 /** Read by strangers too, and large: nobody else loads it. */
 const PortalPage = lazy(() => import("./portal/PortalPage"));
@@ -68,6 +70,8 @@ export const ROUTES: readonly Route[] = [
   { path: "/analytics", page: () => <AnalyticsPage /> },
   { path: "/alerts", page: () => <AlertsPage /> },
   { path: "/analytics/requests", page: () => <RequestsPage /> },
+  { path: "/webhooks", page: () => <WebhooksPage /> },
+  { path: "/webhooks/:id", page: ({ id = "" }) => <WebhookPage id={id} key={id} /> },
   { path: "/usage", page: () => <UsagePage /> },
   { path: "/audit", page: () => <AuditPage /> },
   {
