@@ -117,7 +117,7 @@ export function KeyPage({ id }: { id: string }) {
               <>
                 <dt>Old secret</dt>
                 <dd>
-                  works until <Moment at={key.previousUntil} />
+                  ends <Moment at={key.previousUntil} />
                 </dd>
               </>
             )}

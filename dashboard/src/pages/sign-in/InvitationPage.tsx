@@ -44,7 +44,7 @@ export function InvitationPage({ token }: { token: string }) {
           <>
             <p className="wrap">
               {shown.invitedBy ?? "Somebody"} invites you to join <strong>{shown.teamName}</strong>{" "}
-              as {shown.role}. The link works until <Moment at={shown.expiresAt} />.
+              as {shown.role}. The link ends <Moment at={shown.expiresAt} />.
             </p>
             <FailureNotice failure={accept.failure} />
             {session.status === "in" ? (
