@@ -34,6 +34,7 @@ MADE_AGAIN = (
     "gateways",
     "gateway_traffic",
     "certificate_gateways",
+    "process_reports",
 )
 """Tables that stay, and whose rows come by themselves."""
 
