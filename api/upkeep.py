@@ -259,7 +259,9 @@ async def _kafka(read: Read, position: int, running: set[str]) -> PartShown:
 
 async def _gateways(read: Read, now: datetime) -> PartShown:
     found = await processes.gateways(read.views)
-    awake = [each for each in found if (now - each.seen_at).seconds < GATEWAY_SILENT_SECONDS]
+    awake = [
+        each for each in found if (now - each.seen_at).total_seconds() < GATEWAY_SILENT_SECONDS
+    ]
     if not awake:
         return _part("gateways", "down", "No gateway said anything in the last 30 seconds.")
     silent = len(found) - len(awake)

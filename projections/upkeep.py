@@ -4,6 +4,7 @@ Nothing is done here but asked for: the worker of the view does it at its next l
 or two, because it alone may write its table.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,9 @@ class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
     parked_at: datetime
     asked_for: bool
     """Somebody asked for it to be retried or discarded, and the worker has not looked yet."""
+
+
+_PARKED_ID = re.compile(r"([a-z_]{1,60})\.([0-9]{1,18})")
 
 
 class NotByHand(RuleViolated):
@@ -61,8 +65,8 @@ async def list_parked(reader: Reader, window: Window, *, view: str | None) -> Pa
 
 async def parked_by_id(reader: Reader, parked_id: str) -> ParkedEvent:
     """Return one parked event; raises `NotFound`, or `NotByHand` where no worker looks."""
-    view, _, position = parked_id.partition(".")
-    if not position.isascii() or not position.isdecimal() or len(position) > 18:  # noqa: PLR2004 - bigint
+    named = _PARKED_ID.fullmatch(parked_id)
+    if named is None:
         raise NotFound
     found = await reader.row(
         ParkedEvent,
@@ -70,8 +74,8 @@ async def parked_by_id(reader: Reader, parked_id: str) -> ParkedEvent:
         " retry_wanted OR discard_wanted AS asked_for"
         " FROM parked_events JOIN view_generations USING (view, generation)"
         " WHERE live AND view = %s AND position = %s",
-        view,
-        int(position),
+        named[1],
+        int(named[2]),
     )
     if found is None:
         raise NotFound

@@ -62,7 +62,13 @@ async def test_a_parked_event_is_discarded_and_what_follows_is_applied(api: Api)
         "NOT EXISTS (SELECT FROM parked_events WHERE view = 'deployments')"
     )
     assert is_problem(await anna.post(f"{path}/retry"), 404)
-    for nothing in ("deployments", "deployments.x", "weather.1", "deployments." + "9" * 30):
+    for nothing in (
+        "deployments",
+        "deployments.x",
+        "weather.1",
+        "deployments." + "9" * 30,
+        "a%00b.1",
+    ):
         assert is_problem(await anna.post(f"/v1/admin/parked-events/{nothing}/retry"), 404)
 
     audit = (await anna.get("/v1/audit?limit=50")).json()["events"]
