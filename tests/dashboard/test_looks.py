@@ -26,6 +26,8 @@ def test_no_page_is_wider_than_a_phone_and_all_can_be_read_in_the_dark(
         "/keys",
         f"/keys/{deployed.key['id']}",
         f"/analytics?deploymentId={deployed.id}",
+        "/alerts",
+        "/webhooks",
         "/usage",
         "/audit",
         f"/teams/{deployed.person.get('/teams')['teams'][0]['id']}",
