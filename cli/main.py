@@ -82,6 +82,7 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
             ("list", domains.list_domains),
             ("show", domains.show),
             ("verify", domains.verify),
+            ("move", domains.move),
             ("remove", domains.remove),
         ),
     ),

@@ -22,7 +22,8 @@ from domain.custom_domains.values import (
 )
 from domain.deployments.deployment import DEPLOYMENT, Deployment, DeploymentIsGoing
 from domain.deployments.values import Status
-from domain.kernel.errors import AlreadyTaken, NotFound
+from domain.kernel.errors import AlreadyTaken, NotFound, RuleViolated
+from domain.kernel.ids import is_id
 
 ROUTED = "custom_domain"
 """The claim on a name: of the one domain that is active under it."""
@@ -33,6 +34,10 @@ GOING = {Status.DELETING, Status.DELETED}
 
 class DomainTaken(AlreadyTaken):
     """Your team has added this domain already; remove it there first."""
+
+
+class UnknownDeployment(RuleViolated):
+    """The team has no such deployment for the domain to lead to."""
 
 
 class AddDomain(Command, frozen=True, kw_only=True):
@@ -52,6 +57,18 @@ class RequestDomainCheck(Command, frozen=True, kw_only=True):
 
     deployment_id: str
     domain_id: str
+
+
+class MoveDomain(Command, frozen=True, kw_only=True):
+    """Let the name lead to another deployment of the same team."""
+
+    deployment_id: str
+    domain_id: str
+    to: str
+    """The other deployment."""
+    present: int
+    """How many domains that one has."""
+    domains_max: int
 
 
 class RemoveDomain(Command, frozen=True, kw_only=True):
@@ -91,10 +108,7 @@ async def add_domain(command: AddDomain, work: Work) -> ChangedDomain:
     if deployment.status in GOING:
         raise DeploymentIsGoing
     name = domain_name(command.domain, platform_hosts=command.platform_hosts)
-    if command.present >= command.domains_max:
-        raise TooManyDomains(
-            f"At most {command.domains_max} domains.", domains_max=command.domains_max
-        )
+    _must_have_room(command.present, command.domains_max)
     domain_id = work.new_id("dom")
     await work.claim(
         OF_TEAM, _in_team(name, deployment.team_id), owner_id=domain_id, taken=DomainTaken()
@@ -118,6 +132,21 @@ async def request_domain_check(command: RequestDomainCheck, work: Work) -> Chang
     domain, deployment = await _theirs(command.deployment_id, command.domain_id, work)
     work.record(domain, domain.present.ask_for_check(now=work.now, by=work.actor.id))
     return ChangedDomain(domain.present, deployment.app_name)
+
+
+async def move_domain(command: MoveDomain, work: Work) -> ChangedDomain:
+    """Let it lead elsewhere at once; its records are looked at anew."""
+    domain, deployment = await _theirs(command.deployment_id, command.domain_id, work)
+    if not is_id(command.to, "dpl"):
+        raise UnknownDeployment
+    other = (await work.load(DEPLOYMENT, command.to)).state
+    if other is None or other.team_id != deployment.team_id or other.status in GOING:
+        raise UnknownDeployment
+    events = domain.present.move(other.deployment_id, by=work.actor.id, now=work.now)
+    if events:
+        _must_have_room(command.present, command.domains_max)
+    work.record(domain, events)
+    return ChangedDomain(domain.present, other.app_name)
 
 
 async def remove_domain(command: RemoveDomain, work: Work) -> ChangedDomain:
@@ -170,6 +199,7 @@ async def follow_deployment(command: FollowDeployment, work: Work) -> None:
 HANDLERS: Handlers = {
     AddDomain: add_domain,
     RequestDomainCheck: request_domain_check,
+    MoveDomain: move_domain,
     RemoveDomain: remove_domain,
     ReportDomainCheck: report_domain_check,
     FollowDeployment: follow_deployment,
@@ -192,6 +222,11 @@ async def _may_have_the_name(state: CustomDomain, command: ReportDomainCheck, wo
         work.record(holder, holder.present.give_way(problems, now=work.now))
     await work.release(ROUTED, state.name, owner_id=holder.present.domain_id)
     return True
+
+
+def _must_have_room(present: int, domains_max: int) -> None:
+    if present >= domains_max:
+        raise TooManyDomains(f"At most {domains_max} domains.", domains_max=domains_max)
 
 
 async def _their_deployment(deployment_id: str, work: Work) -> Deployment:

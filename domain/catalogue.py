@@ -107,6 +107,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "custom_domains.DomainCheckFailed@1": custom_domains.DomainCheckFailed,
     "custom_domains.DomainFailed@1": custom_domains.DomainFailed,
     "custom_domains.DomainTransferred@1": custom_domains.DomainTransferred,
+    "custom_domains.DomainMoved@1": custom_domains.DomainMoved,
     "custom_domains.DomainRemoved@1": custom_domains.DomainRemoved,
     "deployments.CapacityAllotted@1": deployments.CapacityAllotted,
     "deployments.CapacityFreed@1": deployments.CapacityFreed,

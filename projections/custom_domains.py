@@ -15,6 +15,7 @@ from domain.custom_domains.events import (
     DomainCheckPassed,
     DomainCheckRequested,
     DomainFailed,
+    DomainMoved,
     DomainRemoved,
     DomainTransferred,
     DomainVerified,
@@ -59,6 +60,7 @@ _EVENTS = (
     DomainCheckFailed,
     DomainFailed,
     DomainTransferred,
+    DomainMoved,
     DomainRemoved,
 )
 
@@ -132,6 +134,15 @@ def _fold(row: CustomDomainRow, event: Event) -> CustomDomainRow:
             }
         case DomainTransferred():
             changed = {"team_id": event.team_id}
+        case DomainMoved():
+            changed = {
+                "deployment_id": event.deployment_id,
+                "next_check_at": event.moved_at,
+                "displaced": False,
+                "problems": (),
+            }
+            if row.status is DomainStatus.FAILED:
+                changed["status"] = DomainStatus.PENDING
     return msgspec.structs.replace(row, **changed)
 
 

@@ -12,7 +12,12 @@ import msgspec
 
 from domain.api_keys.events import ApiKeyCreated, ApiKeyRevoked
 from domain.api_keys.values import fields_after
-from domain.custom_domains.events import DomainFailed, DomainRemoved, DomainVerified
+from domain.custom_domains.events import (
+    DomainFailed,
+    DomainMoved,
+    DomainRemoved,
+    DomainVerified,
+)
 from domain.deployments.events import (
     DeploymentDeleted,
     DeploymentDeletionRequested,
@@ -142,7 +147,7 @@ ROUTES = View(
 
 
 def _host_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
-    if isinstance(event, DomainVerified | DomainFailed | DomainRemoved):
+    if isinstance(event, DomainVerified | DomainFailed | DomainMoved | DomainRemoved):
         return [((event.name,), event)]
     return []
 
@@ -152,8 +157,13 @@ def _fold_host(row: HostRow | None, event: Event, recorded: RecordedEvent) -> Ho
         return HostRow(
             name=event.name, domain_id=recorded.stream_id, deployment_id=event.deployment_id
         )
+    is_its_own = row is not None and row.domain_id == recorded.stream_id
+    if isinstance(event, DomainMoved):
+        if row is None or not is_its_own:
+            return row  # it does not lead anywhere yet
+        return msgspec.structs.replace(row, deployment_id=event.deployment_id)
     # A name that went over to another domain stays, whichever of the two facts comes first.
-    return None if row is None or row.domain_id == recorded.stream_id else row
+    return None if is_its_own else row
 
 
 HOSTS = View(

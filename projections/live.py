@@ -14,7 +14,12 @@ from domain.certificates.events import (
     CertificateOrderFailed,
     CertificateUploaded,
 )
-from domain.custom_domains.events import DomainCheckFailed, DomainFailed, DomainVerified
+from domain.custom_domains.events import (
+    DomainCheckFailed,
+    DomainFailed,
+    DomainMoved,
+    DomainVerified,
+)
 from domain.custom_domains.values import DomainStatus, words_of
 from domain.deployments.events import (
     DeploymentDeleted,
@@ -41,6 +46,7 @@ LIVE_TYPES: Mapping[str, str] = {
     "deployment.deleted": "It is gone.",
     "domain.verified": "A domain's records are right: it is routed.",
     "domain.failed": "A domain's records are not right.",
+    "domain.moved": "A domain leads to another deployment of the team.",
     "domain.certificate.issued": "A domain has a certificate, for the first time or anew.",
     "domain.certificate.failed": "A domain's certificate could not be had; it is tried again.",
     "key.created": "An API key was made.",
@@ -84,7 +90,7 @@ class Narrator:
         match event:
             case DomainCheckFailed(recurring=True):
                 return []
-            case DomainVerified() | DomainCheckFailed() | DomainFailed():
+            case DomainVerified() | DomainCheckFailed() | DomainFailed() | DomainMoved():
                 return [_of_domain(event, recorded)]
             case AlertRaised() | AlertResolved():
                 return _of_alert(event, recorded)
@@ -152,21 +158,26 @@ def _told_of(
 
 
 def _of_domain(
-    event: DomainVerified | DomainCheckFailed | DomainFailed, recorded: RecordedEvent
+    event: DomainVerified | DomainCheckFailed | DomainFailed | DomainMoved, recorded: RecordedEvent
 ) -> LiveEvent:
     data: dict[str, Any] = {"domainId": recorded.stream_id, "domain": event.name}
+    kind = "domain.failed"
     match event:
+        case DomainMoved():
+            kind = "domain.moved"
+            data["fromDeploymentId"] = event.from_deployment_id
         case DomainVerified():
+            kind = "domain.verified"
             data |= {"status": DomainStatus.ACTIVE, "previousStatus": event.previously}
         case DomainCheckFailed():  # it may be tried again: then it is not `failed` yet
             data |= {"status": event.status, "previousStatus": event.status}
         case DomainFailed():
             data |= {"status": DomainStatus.FAILED, "previousStatus": event.previously}
-    if not isinstance(event, DomainVerified):
+    if isinstance(event, DomainCheckFailed | DomainFailed):
         data["reason"] = words_of(event.problems)
     return LiveEvent(
         cursor=f"{recorded.position}.1",
-        type="domain.verified" if isinstance(event, DomainVerified) else "domain.failed",
+        type=kind,
         team_id=recorded.metadata.team_id or "",
         timestamp=recorded.recorded_at,
         deployment_id=event.deployment_id,

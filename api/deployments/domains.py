@@ -16,7 +16,13 @@ from api.lists import PageQuery, Pagination, pagination_of, window_of
 from api.openapi import refusals
 from api.requests import Read, Write, Writing, etag, reading
 from api.schemas import Input, Message, Output, Text, identifier
-from commands.custom_domains import AddDomain, ChangedDomain, RemoveDomain, RequestDomainCheck
+from commands.custom_domains import (
+    AddDomain,
+    ChangedDomain,
+    MoveDomain,
+    RemoveDomain,
+    RequestDomainCheck,
+)
 from domain.custom_domains.values import DomainStatus, RecordProblem, Wanted, words_of
 from domain.kernel.errors import NotFound
 from domain.kernel.ids import is_id
@@ -89,6 +95,12 @@ class DomainOut(Output):
     dns_records: list[DnsRecordOut]
 
 
+class DomainMove(Input):
+    """Where a domain shall lead."""
+
+    deployment_id: Annotated[Text, Field(min_length=1, max_length=40)]
+
+
 class Checking(Output):
     """A domain that is about to be checked."""
 
@@ -96,6 +108,12 @@ class Checking(Output):
     domain: str
     status: DomainStatus
     message: str
+
+
+class MovedDomain(Checking):
+    """A domain that leads to another deployment now."""
+
+    deployment_id: str
 
 
 class Domains(Output):
@@ -189,6 +207,41 @@ async def verify(deployment_id: DeploymentId, domain_id: DomainId, write: Writin
 
     command = RequestDomainCheck(deployment_id=deployment_id, domain_id=domain_id)
     return await write.dispatch(command, asked, resource=domain_id)
+
+
+@router.patch(
+    "/{deployment_id}/domains/{domain_id}",
+    response_model=MovedDomain,
+    responses=refusals(401, 403, 404, 409, 412),
+)
+async def move(
+    deployment_id: DeploymentId, domain_id: DomainId, body: DomainMove, write: Writing
+) -> Response:
+    """Let it lead to another deployment of the team, at once.
+
+    Its records are looked at anew: a CNAME that names the app has to name the other one soon.
+    """
+    _must_be_ids(deployment_id, domain_id)
+
+    def moved(done: ChangedDomain) -> Answer:
+        return answer(
+            MovedDomain(
+                id=done.domain.domain_id,
+                deployment_id=done.domain.deployment_id,
+                domain=done.domain.name,
+                status=done.domain.status,
+                message="Domain moved",
+            )
+        )
+
+    command = MoveDomain(
+        deployment_id=deployment_id,
+        domain_id=domain_id,
+        to=body.deployment_id,
+        present=await count_domains(write.views, deployment_id=body.deployment_id),
+        domains_max=write.options.domains_max,
+    )
+    return await write.dispatch(command, moved, resource=domain_id)
 
 
 @router.delete(

@@ -104,6 +104,24 @@ def verify(
     say(f"{found['domain']} is active.")
 
 
+def move(
+    deployment: Deployment,
+    domain: Domain,
+    to: Annotated[str, typer.Argument(help="The other deployment: its name, or its id.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Let a domain lead to another deployment of the team, at once."""
+    with connect() as api:
+        path = _domain_path(api, deployment, domain)
+        answer = api.patch(path, {"deploymentId": names.deployment_id(api, to)})
+    if json:
+        put_json(answer)
+        return
+    say(f"{domain} leads to {to} now.")
+    say(f"If its CNAME names the app: `tallyport domains show {to} {domain}` says the new one.")
+
+
 def remove(deployment: Deployment, domain: Domain, *, yes: Yes = False, json: Json = False) -> None:
     """Remove a domain: nothing answers under it any more."""
     with connect() as api:

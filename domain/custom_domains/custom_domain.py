@@ -11,6 +11,7 @@ from domain.custom_domains.events import (
     DomainCheckPassed,
     DomainCheckRequested,
     DomainFailed,
+    DomainMoved,
     DomainRemoved,
     DomainTransferred,
     DomainVerified,
@@ -109,6 +110,20 @@ class CustomDomain(msgspec.Struct, frozen=True, kw_only=True):
         if self.removed or team_id == self.team_id:
             return []
         return [DomainTransferred(team_id=team_id, from_team_id=self.team_id)]
+
+    def move(self, deployment_id: str, *, by: str, now: datetime) -> list[Event]:
+        """Lead to another deployment; where it leads now, nothing happens."""
+        if deployment_id == self.deployment_id:
+            return []
+        return [
+            DomainMoved(
+                name=self.name,
+                deployment_id=deployment_id,
+                from_deployment_id=self.deployment_id,
+                moved_by=by,
+                moved_at=now,
+            )
+        ]
 
     def remove(self, *, by: str) -> list[Event]:
         """Let it go. Removing twice changes nothing."""
@@ -218,6 +233,15 @@ def _evolve(state: CustomDomain, event: Event) -> CustomDomain:
             }
         case DomainTransferred():
             changed = {"team_id": event.team_id}
+        case DomainMoved():
+            at = event.moved_at
+            changed = {
+                "deployment_id": event.deployment_id,
+                "next_check_at": at,
+                "problems": (),
+            }
+            if state.status is not DomainStatus.ACTIVE:
+                changed |= {"status": DomainStatus.PENDING, "trying_since": at, "failures": 0}
         case DomainRemoved():
             changed = {"removed": True, "next_check_at": None}
     return msgspec.structs.replace(state, **changed)

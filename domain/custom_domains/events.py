@@ -78,6 +78,16 @@ class DomainTransferred(Event, frozen=True, kw_only=True):
     from_team_id: str
 
 
+class DomainMoved(Event, frozen=True, kw_only=True):
+    """It leads to another deployment of the team from now on, and is looked at anew."""
+
+    name: str
+    deployment_id: str
+    from_deployment_id: str
+    moved_by: str
+    moved_at: datetime
+
+
 class DomainRemoved(Event, frozen=True, kw_only=True):
     """It is gone, by somebody's wish or with its deployment. Its name is free."""
 

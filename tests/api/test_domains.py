@@ -7,6 +7,7 @@ from commands.custom_domains import ReportDomainCheck
 from commands.work import Actor
 from domain.custom_domains.values import Answer, Fault, Sighting, Target
 from domain.deployments.values import ReplicaPhase
+from projections.gateway import HOSTS
 from tests.api.conftest import Api, Body, Visitor
 from tests.api.test_routes import is_problem
 
@@ -204,3 +205,57 @@ async def test_a_change_of_a_version_that_is_no_more_is_412(api: Api) -> None:
     assert is_problem(stale, 412)
     tag = (await anna.get(path_of(domain))).headers["etag"]
     assert (await anna.ask("DELETE", path_of(domain), If_Match=tag)).status_code == 200
+
+
+async def test_a_domain_is_moved_to_another_deployment_of_the_team_and_served_throughout(
+    api: Api,
+) -> None:
+    anna = await api.join()
+    blue, green = await anna.deploy("blue"), await anna.deploy("green")
+    domain = await anna.add_domain(blue)
+    proof = domain["dnsRecords"][1]["value"]
+    await check(api, domain, alias="blue.apps.localhost", text=proof)
+    moved = await anna.ask("PATCH", path_of(domain), {"deploymentId": green})
+    assert moved.status_code == 200
+    assert moved.json() == {
+        "id": domain["id"],
+        "deploymentId": green,
+        "domain": "www.example.com",
+        "status": "active",
+        "message": "Domain moved",
+    }
+    assert is_problem(await anna.get(path_of(domain)), 404)
+    domain["deploymentId"] = green
+    now = await shown(anna, domain)
+    assert (now["status"], now["failure"]) == ("active", None)
+    await api.installation.caught_up([HOSTS])
+    [[host]] = await api.installation.as_admin("SELECT deployment_id FROM views.gateway_hosts")
+    assert host == green
+
+    await check(api, now, alias="blue.apps.localhost", text=proof)
+    late = await shown(anna, domain)
+    assert late["status"] == "active"
+    assert late["routedUntil"] is not None
+    assert "green.apps.localhost" in late["failure"]
+    await check(api, late, alias="green.apps.localhost", text=proof)
+    assert (await shown(anna, domain))["routedUntil"] is None
+
+
+async def test_a_domain_goes_to_no_deployment_that_is_not_the_teams_or_has_no_room(
+    api: Api,
+) -> None:
+    few = api.another(domains_max=1)
+    anna, berta = (await api.join()).at(few), (await api.join("berta")).at(few)
+    domain = await anna.add_domain(await anna.deploy("blue"))
+    theirs, full = await berta.deploy("theirs"), await anna.deploy("full")
+    await anna.add_domain(full, "www.example.org")
+    before = await api.installation.store.last_position()
+    for other in (theirs, "dpl-0000000000", "no id", domain["id"]):
+        answer = await anna.ask("PATCH", path_of(domain), {"deploymentId": other})
+        assert is_problem(answer, 422)
+        assert answer.json()["error"]["code"] == "unknown_deployment"
+    refused = await anna.ask("PATCH", path_of(domain), {"deploymentId": full})
+    assert refused.json()["error"]["code"] == "too_many_domains"
+    same = await anna.ask("PATCH", path_of(domain), {"deploymentId": domain["deploymentId"]})
+    assert same.status_code == 200
+    assert await api.installation.store.last_position() == before

@@ -109,6 +109,8 @@ def test_a_domain_is_added_with_its_records_looked_at_and_removed(tallyport: Com
     assert "checked" in tallyport.ok(*asked).err
     shown = tallyport.ok("domains", "show", "hello", "api.anna.example", "--json").json
     assert shown["status"] != "active"
+    moved = tallyport.ok("domains", "move", "hello", "api.anna.example", "hello", "--json").json
+    assert (moved["message"], moved["deploymentId"]) == ("Domain moved", shown["deploymentId"])
     tallyport.ok("domains", "remove", "hello", shown["id"], "--yes")
     assert tallyport.run("domains", "show", "hello", "api.anna.example").code == 4
 

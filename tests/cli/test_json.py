@@ -56,6 +56,7 @@ CALLS = """
     domains list {app}
     domains show {app} told.example.com
     domains verify {app} told.example.com --no-wait
+    domains move {app} told.example.com {app}
     domains remove {app} told.example.com --yes
     teams list
     teams create Tellers

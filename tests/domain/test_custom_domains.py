@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from domain.custom_domains.custom_domain import CUSTOM_DOMAIN, CheckedJustNow
+from domain.custom_domains.custom_domain import CUSTOM_DOMAIN, CheckedJustNow, CustomDomain
 from domain.custom_domains.events import (
     DomainAdded,
     DomainCheckFailed,
     DomainCheckPassed,
     DomainCheckRequested,
     DomainFailed,
+    DomainMoved,
     DomainRemoved,
     DomainTransferred,
     DomainVerified,
@@ -435,4 +436,37 @@ def test_a_domain_goes_along_and_goes_away_once() -> None:
         .then_nothing_happened()
         .when(checked(at=NOON))
         .then_nothing_happened()
+    )
+
+
+def test_a_domain_that_is_moved_leads_elsewhere_and_is_looked_at_anew() -> None:
+    moved = DomainMoved(
+        name=added.name,
+        deployment_id="dpl-2",
+        from_deployment_id=added.deployment_id,
+        moved_by="usr-1",
+        moved_at=NOON + DAY,
+    )
+
+    def move(domain: CustomDomain) -> list[Event]:
+        return domain.move("dpl-2", by="usr-1", now=NOON + DAY)
+
+    (
+        given(CUSTOM_DOMAIN, added, verified)
+        .when(move)
+        .then(moved)
+        .then_state(
+            deployment_id="dpl-2", status=DomainStatus.ACTIVE, next_check_at=NOON + DAY, problems=()
+        )
+        .and_then()
+        .when(move)
+        .then_nothing_happened()
+    )
+    failed = DomainFailed(
+        **WHAT, previously=DomainStatus.PENDING, problems=(MISSING,), failed_at=NOON
+    )
+    (
+        given(CUSTOM_DOMAIN, added, failed)
+        .when(move)
+        .then_state(status=DomainStatus.PENDING, trying_since=NOON + DAY, next_check_at=NOON + DAY)
     )
