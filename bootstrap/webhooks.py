@@ -11,7 +11,10 @@ from projections.tables import tell_progress
 from workers.webhooks import SenderOptions
 from workers.webhooks.follower import Follower
 from workers.webhooks.persistence import again_and_again
-from workers.webhooks.sender import NAME, Sender
+from workers.webhooks.sender import Sender
+
+LEDGER = "webhook_deliveries"
+"""What shows how far the ledger is. Not the name of any view: the views' runner has those."""
 
 
 async def deliver(core: Core) -> None:
@@ -24,7 +27,7 @@ async def deliver(core: Core) -> None:
 
     async def tell(progress: Cursor) -> None:
         async with core.pool.connection() as connection:
-            await tell_progress(connection, NAME, progress)
+            await tell_progress(connection, LEDGER, progress)
 
     poster = HttpPoster(private_hosts=settings.private_hosts, connections_max=options.at_once_max)
     follower = Follower(core.stream(), core.store, core.codec, ledger, tell, news)
