@@ -11,6 +11,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from projections.catalogue import VIEWS
 from tests.webhook_receiver import Posted, answering
 from tests.wiring import SECRET
 from tests.workers.webhooks.conftest import Scene
@@ -74,3 +75,6 @@ async def test_a_worker_that_is_killed_loses_nothing_and_repeats_itself_recognis
     assert len(posted) > MESSAGES, "what was on its way when it was killed came again"
     bodies = {(each.id, each.body) for each in posted}
     assert len(bodies) == MESSAGES, "the same bytes each time"
+    shown = await scene.installation.query("SELECT view FROM view_generations")
+    assert [row["view"] for row in shown] == ["webhook_deliveries"]
+    assert "webhook_deliveries" not in {view.name for view in VIEWS}, "a view has that name"
