@@ -40,6 +40,8 @@ def test_no_page_takes_what_somebody_said_for_its_own_markup(
         return any("script" in each["path"] for each in found)
 
     platform.wait_until(counted, 60, "the call was not counted")
+    for seen_by_now in ("/api-keys", "/teams", "/audit", f"/history/{key['id']}"):
+        person.get(seen_by_now)
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
     visit.sign_in(person, at=f"/deployments/{deployment_id}/logs")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 from playwright.sync_api import Browser, expect
 
 from infrastructure.documents import read
@@ -146,7 +147,7 @@ def test_a_portal_is_opened_by_its_team_and_tried_out_by_a_stranger(
 
 
 def test_whatever_a_document_says_is_shown_as_text_and_quoted_as_text(
-    visit: Visit, join: Join, tmp_path: Path
+    visit: Visit, join: Join, platform: Platform, tmp_path: Path
 ) -> None:
     person, page = join(), visit.page
     app = f"hostile-{person.name}"
@@ -157,6 +158,8 @@ def test_whatever_a_document_says_is_shown_as_text_and_quoted_as_text(
         person.api.put(f"{path}/portal", json={"visibility": "public"}),
     ):
         assert answer.is_success, answer.text
+    portal = f"{platform.api_url}/v1/portals/{app}"
+    platform.wait_until(lambda: httpx.get(portal).is_success, 30, "the portal is not open")
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
     page.goto(f"/portal/{app}")
