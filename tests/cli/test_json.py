@@ -74,6 +74,17 @@ CALLS = """
     alerts list
     alerts rules
     alerts set error_rate --threshold 10
+    webhooks types
+    webhooks create https://hooks.example.com/told --event key.* --description told
+    webhooks list
+    webhooks show told
+    webhooks update told --description tells
+    webhooks rotate-secret tells
+    webhooks test tells
+    webhooks deliveries tells
+    webhooks retry {message}
+    webhooks replay tells --since 1h
+    webhooks delete tells --yes
     check-settings
     dead-letters list
 """
@@ -134,6 +145,8 @@ def test_stdout_is_json_and_nothing_else(
         said = said_by(stranger, line.format(**values))
         if line.startswith("teams invite"):
             values["invitation"] = said[0]["id"]
+        elif line.startswith("webhooks test"):
+            values["message"] = said[0]["deliveryId"]
     values["token"] = token_in_mail(platform)
     for line in lines_of(MORE):
         said_by(stranger, line.format(**values))
