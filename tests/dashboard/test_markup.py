@@ -22,7 +22,9 @@ def test_no_page_takes_what_somebody_said_for_its_own_markup(
     deployment_id = person.deploy(app)["id"]
     key = person.create_key(name=CANARY, description=CANARY)
     team = person.post("/teams", name=CANARY)
-    person.post("/webhooks", url="https://hooks.example.com/x", eventTypes=["*"], description=CANARY)
+    person.post(
+        "/webhooks", url="https://hooks.example.com/x", eventTypes=["*"], description=CANARY
+    )
     environment = {"CANARY": CANARY, "TOKEN": SCRIPT}
     changed = person.api.put(f"/deployments/{deployment_id}", json={"envVars": environment})
     assert changed.is_success, changed.text

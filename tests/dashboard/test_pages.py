@@ -3,13 +3,11 @@
 import re
 from collections.abc import Callable
 
-import httpx
 import pyotp
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.dashboard.conftest import Deployed, Visit
-from tests.platform import PASSWORD, Person, Platform
+from tests.platform import PASSWORD, Person
 
 Join = Callable[[], Person]
 

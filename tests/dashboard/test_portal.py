@@ -151,7 +151,8 @@ def test_whatever_a_document_says_is_shown_as_text_and_quoted_as_text(
 ) -> None:
     person, page = join(), visit.page
     app = f"hostile-{person.name}"
-    deployment_id = person.post("/deployments", appName=app, image="tallyport/echo", port=8080)["id"]
+    sample = {"image": "tallyport/echo", "port": 8080}
+    deployment_id = person.post("/deployments", appName=app, **sample)["id"]
     path = f"/deployments/{deployment_id}"
     for answer in (
         person.api.put(f"{path}/openapi", json=hostile_document()),
