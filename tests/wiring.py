@@ -306,8 +306,8 @@ async def open_installation(postgres: PostgresServer, database: str) -> AsyncIte
         conninfo,
         open=False,
         min_size=2,
-        max_size=30,
-        timeout=10,
+        max_size=60,
+        timeout=30,
         kwargs={"autocommit": True},
         check=AsyncConnectionPool.check_connection,
     ) as pool:
