@@ -15,7 +15,7 @@ import psycopg
 
 from projections.reading import Reader
 
-WORKERS = ("views", "analytics", "provisioner", "mailer", "scheduler")
+WORKERS = ("views", "analytics", "provisioner", "mailer", "scheduler", "webhooks")
 """Those that always have to run."""
 LOCK_CLASS = 7405603
 RELAY_LOCK_CLASS = 7405602

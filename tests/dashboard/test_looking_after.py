@@ -64,7 +64,7 @@ def test_the_system_is_shown_part_by_part_and_a_view_is_filled_anew(
 ) -> None:
     page = visit.page
     visit.sign_in(admin, at="/admin/system")
-    for part in ("postgres", "clickhouse", "redis", "gateways", "containers", "scheduler"):
+    for part in ("postgres", "clickhouse", "redis", "gateways", "containers", "webhooks"):
         row = page.get_by_role("row").filter(has=page.get_by_text(part, exact=True))
         expect(row).to_contain_text("up")
     expect(page.get_by_role("heading", name="No event is parked")).to_be_visible()
