@@ -71,5 +71,5 @@ def _document(path: str) -> Response:
 
 def _page(template: str, **values: Any) -> Response:  # noqa: ANN401 - what the template shows
     html = _TEMPLATES.get_template(template).render(groups=groups(), root=ROOT, **values)
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+    headers = {"Content-Security-Policy": POLICY}
     return Response(html, headers=headers, media_type="text/html")
