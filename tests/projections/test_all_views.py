@@ -24,6 +24,7 @@ from commands.identity import EraseUser, SignIn
 from commands.identity.second_factors import ConfirmTotp, PrepareTotp
 from commands.mail import MarkMailFailed
 from commands.metering import NoteKeyUse
+from commands.portals import PublishDocument, ShowPortal
 from commands.teams import (
     AcceptInvitation,
     ChangeMemberRole,
@@ -153,8 +154,20 @@ class Story:
         await self._installation.dispatch(command, one.context)
 
     async def name(self, person: Person) -> None:
-        """Let a deployment have a domain of its own, with a certificate."""
+        """Let a deployment have a portal, and a domain of its own with a certificate."""
         deployment_id = (await self._installation.deploy(person, "named")).deployment_id
+        for version in ("1", "2"):
+            document = {
+                "openapi": "3.1.0",
+                "info": {"title": "A", "version": version},
+                "paths": {"/a": {"get": {"responses": {"200": {"description": "A"}}}}},
+            }
+            publish = PublishDocument(
+                deployment_id=deployment_id, text=msgspec.json.encode(document)
+            )
+            await self._installation.dispatch(publish, person.context)
+        show = ShowPortal(deployment_id=deployment_id, visibility="public")
+        await self._installation.dispatch(show, person.context)
         domain_id, name, now = "dom-0000000001", "www.example.com", datetime.now(UTC)
         added = DomainAdded(
             domain_id=domain_id,
