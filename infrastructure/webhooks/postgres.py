@@ -179,18 +179,26 @@ class PostgresLedger:
         """Write the attempt, what follows for the message, and how the endpoint is."""
         delivery_id = due.message.delivery_id
         async with self._pool.connection() as connection, connection.transaction():
+            # The endpoint first, as the follower does: the other way round they block each other.
+            await connection.execute(
+                "SELECT FROM webhook_endpoints WHERE webhook_id = %s FOR NO KEY UPDATE",
+                (due.message.webhook_id,),
+            )
             changed = await connection.execute(
+                # What was given up while it was under way is not tried again.
                 "UPDATE webhook_deliveries SET attempts = attempts + 1, tries = tries + 1,"
-                " status = %s, due_at = %s, last_attempt_at = %s, last_status = %s, problem = %s"
-                " WHERE id = %s RETURNING attempts",
-                (
-                    verdict.status,
-                    verdict.due_at,
-                    attempt.at,
-                    attempt.status,
-                    attempt.problem,
-                    delivery_id,
-                ),
+                " status = CASE WHEN %(status)s = 'pending' THEN status ELSE %(status)s END,"
+                " due_at = CASE WHEN status = 'pending' THEN %(due_at)s::timestamptz END,"
+                " last_attempt_at = %(at)s, last_status = %(answered)s, problem = %(problem)s"
+                " WHERE id = %(id)s RETURNING attempts",
+                {
+                    "status": verdict.status,
+                    "due_at": verdict.due_at,
+                    "at": attempt.at,
+                    "answered": attempt.status,
+                    "problem": attempt.problem,
+                    "id": delivery_id,
+                },
             )
             attempts = await changed.fetchone()
             if attempts is None:  # the webhook was deleted meanwhile

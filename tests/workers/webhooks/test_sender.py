@@ -211,6 +211,26 @@ async def test_after_days_without_one_message_taken_it_is_disabled_and_nothing_i
     assert disabled.failing_since is not None
 
 
+async def test_what_was_given_up_while_it_was_under_way_is_not_tried_again(scene: Scene) -> None:
+    may_answer = asyncio.Event()
+
+    async def late(posted: Posted, writer: asyncio.StreamWriter) -> None:
+        await may_answer.wait()
+        await answering(500)(posted, writer)
+
+    made = await scene.make()
+    scene.receiver.answers["/hook"] = late
+    await scene.keys()
+    scene.start()
+    await scene.receiver.until(1)
+    await scene.change(made.webhook.webhook_id, enabled=False)
+    await scene.settled("failed")
+    may_answer.set()
+    await scene.until("(SELECT attempts = 1 FROM webhook_deliveries)")
+    [given_up] = await scene.settled("failed")
+    assert given_up["due_at"] is None
+
+
 async def test_one_message_taken_and_the_days_begin_anew(scene: Scene) -> None:
     clock = Steps()
     await scene.make()
