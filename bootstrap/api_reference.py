@@ -3,12 +3,12 @@
 `python -m bootstrap.api_reference --write` and `--check`, from the root of the checkout.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bootstrap.generated import write_or_check
 from bootstrap.openapi_document import openapi_document
 
 _REMAKE = "python -m bootstrap.api_reference --write"
@@ -62,17 +62,7 @@ def _taken(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[str]
 
 def main() -> int:
     """Write or check; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", action="store_true")
-    action.add_argument("--check", action="store_true")
-    wanted = page()
-    if parser.parse_args().write:
-        _FILE.write_text(wanted, encoding="utf-8")
-    elif not _FILE.is_file() or _FILE.read_text(encoding="utf-8") != wanted:
-        print(f"{_FILE} is stale: run `{_REMAKE}`", file=sys.stderr)  # noqa: T201 - a command
-        return 1
-    return 0
+    return write_or_check(__doc__, {_FILE: page()}, remake=_REMAKE)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 `python -m bootstrap.cli_reference --write` and `--check`, from the root of the checkout.
 """
 
-import argparse
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import typer
 
+from bootstrap.generated import write_or_check
 from bootstrap.main import app
 from cli.environment import API_KEY, URL, URL_DEFAULT
 from cli.failures import ExitCode
@@ -97,17 +97,7 @@ def _row(parameter: Any, context: Any) -> str | None:  # noqa: ANN401 - typer's 
 
 def main() -> int:
     """Write or check; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", action="store_true")
-    action.add_argument("--check", action="store_true")
-    wanted = page()
-    if parser.parse_args().write:
-        _FILE.write_text(wanted, encoding="utf-8")
-    elif not _FILE.is_file() or _FILE.read_text(encoding="utf-8") != wanted:
-        print(f"{_FILE} is stale: run `{_REMAKE}`", file=sys.stderr)  # noqa: T201 - a command
-        return 1
-    return 0
+    return write_or_check(__doc__, {_FILE: page()}, remake=_REMAKE)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 `python -m bootstrap.errors_reference --write` and `--check`, from the root of the checkout.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -12,6 +11,7 @@ from pathlib import Path
 import bootstrap.rest  # noqa: F401  it imports every module that has an error
 from api.errors import known_problems
 from api.problems import Answer, Explanation, explain
+from bootstrap.generated import write_or_check
 from gateway.refusals import problems
 
 _REMAKE = "python -m bootstrap.errors_reference --write"
@@ -58,25 +58,8 @@ def _answer(answer: Answer) -> str:
 
 def main() -> int:
     """Write or check; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", action="store_true")
-    action.add_argument("--check", action="store_true")
-    wanted = pages()
-    there = {path.name: path.read_text(encoding="utf-8") for path in _FOLDER.glob("*.md")}
-    if parser.parse_args().write:
-        _FOLDER.mkdir(exist_ok=True)
-        for name in there.keys() - wanted.keys():
-            (_FOLDER / name).unlink()
-        for name, text in wanted.items():
-            (_FOLDER / name).write_text(text, encoding="utf-8")
-        return 0
-    stale = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
-    if stale:
-        names = ", ".join(stale)
-        print(f"{_FOLDER} is stale ({names}): run `{_REMAKE}`", file=sys.stderr)  # noqa: T201 - a command
-        return 1
-    return 0
+    written = {_FOLDER / name: text for name, text in pages().items()}
+    return write_or_check(__doc__, written, remake=_REMAKE, folder=_FOLDER)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 `python -m bootstrap.events_reference --write` and `--check`, from the root of the checkout.
 """
 
-import argparse
 import inspect
 import re
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from bootstrap.generated import write_or_check
 from domain.catalogue import EVENTS, UPCASTERS
 
 _REMAKE = "python -m bootstrap.events_reference --write"
@@ -64,17 +64,7 @@ def _field(field: msgspec.structs.FieldInfo) -> str:
 
 def main() -> int:
     """Write or check; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", action="store_true")
-    action.add_argument("--check", action="store_true")
-    if parser.parse_args().write:
-        _PATH.write_text(markdown(), encoding="utf-8")
-        return 0
-    if not _PATH.exists() or _PATH.read_text(encoding="utf-8") != markdown():
-        print(f"{_PATH} is stale: run `{_REMAKE}`", file=sys.stderr)  # noqa: T201 - a command
-        return 1
-    return 0
+    return write_or_check(__doc__, {_PATH: markdown()}, remake=_REMAKE)
 
 
 if __name__ == "__main__":

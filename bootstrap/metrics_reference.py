@@ -3,7 +3,6 @@
 `python -m bootstrap.metrics_reference --write` and `--check`, from the root of the checkout.
 """
 
-import argparse
 import importlib
 import inspect
 import pkgutil
@@ -15,6 +14,8 @@ from typing import cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
+
+from bootstrap.generated import write_or_check
 
 PACKAGES = ("api", "gateway", "infrastructure", "projections", "workers", "bootstrap")
 LEFT_OUT = ("bootstrap.main", "infrastructure.containers.echo")
@@ -88,17 +89,7 @@ def _metrics(module: ModuleType) -> Iterator[MetricWrapperBase]:
 
 def main() -> int:
     """Write or check; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", action="store_true")
-    action.add_argument("--check", action="store_true")
-    wanted = page()
-    if parser.parse_args().write:
-        _FILE.write_text(wanted, encoding="utf-8")
-    elif not _FILE.is_file() or _FILE.read_text(encoding="utf-8") != wanted:
-        print(f"{_FILE} is stale: run `{_REMAKE}`", file=sys.stderr)  # noqa: T201 - a command
-        return 1
-    return 0
+    return write_or_check(__doc__, {_FILE: page()}, remake=_REMAKE)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,16 @@
 `python -m bootstrap.settings_reference --write` and `--check`, from the root of the checkout.
 """
 
-import argparse
 import sys
 import textwrap
 from itertools import groupby
 from pathlib import Path
 
+from bootstrap.generated import write_or_check
 from bootstrap.setting_kinds import Declaration
 from bootstrap.settings import declarations
 
+_ROOT = Path(__file__).resolve().parent.parent
 _REMAKE = "python -m bootstrap.settings_reference --write"
 _MARKDOWN_HEAD = f"""\
 # Settings
@@ -69,24 +70,10 @@ def example() -> str:
     return "\n".join(parts) + "\n"
 
 
-def main() -> None:
-    """Write the files, or exit with 1 if they are not what they should be."""
-    parser = argparse.ArgumentParser(description="The settings reference.")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--write", action="store_true", help="write the files")
-    what.add_argument("--check", action="store_true", help="fail if they are stale")
-    arguments = parser.parse_args()
-    root = Path(__file__).resolve().parent.parent
-    stale = []
-    for name, text in (("docs/settings.md", markdown()), (".env.example", example())):
-        path = root / name
-        if path.is_file() and path.read_text() == text:
-            continue
-        stale.append(name)
-        if arguments.write:
-            path.write_text(text)
-    if stale and arguments.check:
-        sys.exit(f"Stale: {', '.join(stale)}. Run: {_REMAKE}")
+def main() -> int:
+    """Write or check; return the exit code."""
+    pages = {_ROOT / "docs/settings.md": markdown(), _ROOT / ".env.example": example()}
+    return write_or_check(__doc__, pages, remake=_REMAKE)
 
 
 def _sections() -> list[tuple[str, list[Declaration]]]:
@@ -101,4 +88,4 @@ def _default_cell(one: Declaration) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

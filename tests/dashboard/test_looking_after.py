@@ -64,8 +64,9 @@ def test_the_system_is_shown_part_by_part_and_a_view_is_filled_anew(
 ) -> None:
     page = visit.page
     visit.sign_in(admin, at="/admin/system")
+    parts = page.get_by_role("table", name="Parts and workers")
     for part in ("postgres", "clickhouse", "redis", "gateways", "containers", "webhooks"):
-        row = page.get_by_role("row").filter(has=page.get_by_text(part, exact=True))
+        row = parts.get_by_role("row").filter(has=page.get_by_text(part, exact=True))
         expect(row).to_contain_text("up")
     expect(page.get_by_role("heading", name="No event is parked")).to_be_visible()
     visit.look("system")

@@ -24,11 +24,13 @@ SHOP, OPEN, NOWHERE = "shop.example.com", "open.example.com", "shop.nowhere.test
 
 
 async def shows(scene: Scene, host: str, fingerprint: str, gateway: Gateway | None = None) -> None:
+    # The certificate comes first: who is sent to https before it is there would find nothing.
     async def does() -> bool:
         try:
-            return await scene.shown(host, gateway) == fingerprint
+            shown, head = await scene.visit(host, gateway)
         except OSError:
             return False
+        return shown == fingerprint and b"strict-transport-security: max-age=" in head
 
     await eventually(does)
 
