@@ -33,7 +33,7 @@ class NobodyAnswers(Exception):
 class HashingProcesses:
     """A few processes; each answers one thread at a time. Used from threads, never from a loop.
 
-    Without patience a hash has the same priority as everything else.
+    Without patience a hash never has the lowest priority.
     """
 
     def __init__(self, number: int, *, patience_seconds: float = PATIENCE_SECONDS) -> None:

@@ -5,8 +5,9 @@ its answer a line on standard output. It ends when its input does, which is when
 however that ends.
 
 Each hash is made by a child of the lowest priority. On a machine that always has something better
-to do it would never end, and nobody could sign in; so after some patience another child does it as
-everybody else. (A priority cannot be raised again without privileges; a new child can have it.)
+to do it would never end, and nobody could sign in; so after some patience another child does it
+with a low one, which gets a share. (A priority cannot be raised again without privileges; a new
+child can have it.)
 """
 
 import contextlib
@@ -23,6 +24,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 LOWEST = 19
+LOW = 10
+"""Linux gives it a tenth of what a process of normal priority gets."""
 AUTOGROUP = Path("/proc/self/autogroup")
 ANSWER_BYTES_MAX = 4096
 
@@ -56,6 +59,8 @@ def by_a_child(question: dict[str, Any], *, steps_back: bool, seconds_max: float
             os.closerange(0, to_parent)  # nobody waits for it when its parent is gone
             if steps_back:
                 step_back()
+            else:
+                os.nice(LOW)
             os.write(to_parent, json.dumps(answer(question)).encode())
         finally:
             os._exit(0)

@@ -36,6 +36,8 @@ log = structlog.get_logger()
 
 LOOK_SECONDS_MIN = 0.05
 """Shortest time from one look to the next, however much changes."""
+LOOK_SHARE_MAX = 0.25
+"""Of the time while much changes: the engine has better to do than to say what it does."""
 SILENT_PHASES = frozenset({"stopped", "deleted"})
 
 
@@ -105,11 +107,14 @@ class Provisioner:
             self._wake.clear()
             began = time.monotonic()
             await self._look()
+            took = time.monotonic() - began
             # Not `wait_for`: before Python 3.12 it can swallow a cancellation.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._options.interval_seconds):
                     await self._wake.wait()
-            await asyncio.sleep(began + LOOK_SECONDS_MIN - time.monotonic())
+            apart = max(LOOK_SECONDS_MIN, took / LOOK_SHARE_MAX)
+            apart = min(apart, self._options.interval_seconds)
+            await asyncio.sleep(began + apart - time.monotonic())
 
     async def _watch_for_changes(self) -> None:
         while True:
