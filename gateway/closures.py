@@ -1,18 +1,18 @@
-"""When apps do not answer because they are looked after, as HAProxy's own map knows it.
+"""When apps do not answer because they are looked after, as HAProxy's own maps know it.
 
 HAProxy compares with its own clock, so maintenance begins and ends on the second, also while
-everything else is away: two times per app, and two for all apps together.
+everything else is away: the next two times of each app stand in its route. Routes without any cost
+nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
-ALL = "closed"
-"""The flag that has the times for every app; `closed:<deployment>` has those for one."""
 TIMES_MAX = 2
+PLANNED = "planned"
+"""The last word of a route that has times."""
 
 
 class Closure(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,16 +24,17 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime
 
 
-def closure_flags(closures: Iterable[Closure]) -> dict[str, str]:
-    """Return the flags, each with the first times as `start:end:start:end` in Unix seconds."""
-    times: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for closure in closures:
-        name = ALL if closure.deployment_id is None else f"{ALL}:{closure.deployment_id}"
-        times[name].append((int(closure.starts_at.timestamp()), int(closure.ends_at.timestamp())))
-    return {
-        name: ":".join(f"{start}:{end}" for start, end in _merged(each)[:TIMES_MAX])
-        for name, each in sorted(times.items())
-    }
+def route_suffix(closures: Iterable[Closure], deployment_id: str) -> str:
+    """Return what a route's entry ends with: `:start:end:start:end:planned` in Unix seconds."""
+    times = [
+        (int(closure.starts_at.timestamp()), int(closure.ends_at.timestamp()))
+        for closure in closures
+        if closure.deployment_id in {None, deployment_id}
+    ]
+    if not times:
+        return ""
+    merged = _merged(times)[:TIMES_MAX]
+    return "".join(f":{start}:{end}" for start, end in merged) + f":{PLANNED}"
 
 
 def still_to_come(closures: Iterable[Closure], now: datetime) -> tuple[Closure, ...]:

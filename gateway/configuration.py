@@ -9,7 +9,7 @@ import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Literal, NamedTuple
@@ -18,7 +18,7 @@ import msgspec
 
 from domain.deployments.values import Visibility
 from gateway.address_prefixes import address_prefixes
-from gateway.closures import Closure, closure_flags
+from gateway.closures import Closure, route_suffix
 from gateway.refusals import DOUBTFUL, HAPROXY_ERRORS, KEY_PREFIX, REFUSALS, Refusal
 from gateway.tls import HTTPS_REQUIRED, bind_lines, template_values
 
@@ -193,7 +193,7 @@ def render(
     table: RoutingTable, options: GatewayOptions, *, metering: str = METERING_ON
 ) -> Rendered:
     """Return what makes HAProxy serve this table; `ValueError` for a wrong option."""
-    routes = render_routes(table.routes)
+    routes = render_routes(table.routes, table.closures)
     hosts, refused_hosts = render_hosts(table.hosts, routes.entries)
     keys: dict[str, str] = {}
     grants: dict[str, str] = {}
@@ -219,7 +219,7 @@ def render(
             KEYS: keys,
             GRANTS: grants,
             ADDRESSES: addresses,
-            FLAGS: {"metering": metering, **closure_flags(table.closures)},
+            FLAGS: {"metering": metering},
         },
         rejected=(*routes.rejected, *refused_hosts, *refused_keys),
     )
@@ -236,7 +236,7 @@ class RenderedRoutes(msgspec.Struct, frozen=True, kw_only=True):
     """Why a route was left out."""
 
 
-def render_routes(table: Iterable[Route]) -> RenderedRoutes:
+def render_routes(table: Iterable[Route], closures: Sequence[Closure] = ()) -> RenderedRoutes:
     """Return what these routes are; what cannot be used is named."""
     rendered = RenderedRoutes()
     for route in table:
@@ -249,7 +249,7 @@ def render_routes(table: Iterable[Route]) -> RenderedRoutes:
             rendered.rejected.append(str(error))
             continue
         if route.is_open:
-            rendered.entries[route.app_name] = entry
+            rendered.entries[route.app_name] = entry + route_suffix(closures, name)
         rendered.servers[name] = places
         rendered.versions[name] = route.version
         if route.draining:

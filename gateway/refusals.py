@@ -102,10 +102,7 @@ def problems() -> dict[str, tuple[int, str]]:
 
 
 DOUBTFUL: Mapping[str, str] = {
-    "maintenance": (
-        "{ var(txn.closed) -m str all }"
-        " or { var(txn.closed) -m str one } { var(txn.deployment) -m found }"
-    ),
+    "maintenance": "{ var(txn.closed_until) -m found } { var(txn.deployment) -m found }",
     "metering_paused": "{ str(metering),map_str(current/flags.map) -m str paused }",
     "key_in_query": (
         "{ query -m found }"

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.closures import closure_flags
 from gateway.configuration import (
     ADDRESSES,
     FLAGS,
@@ -50,7 +49,7 @@ class Renderer:
     def step(self, table: RoutingTable, *, metering: str) -> Step:
         """Render a table. Equal to rendering it whole, when no two keys have the same hash."""
         before = self._rendered
-        routes = render_routes(table.routes)
+        routes = render_routes(table.routes, table.closures)
         hosts, refused_hosts = render_hosts(table.hosts, routes.entries)
         touched, wanted = self._take({id(key): key for key in table.keys})
         keys = {
@@ -66,7 +65,7 @@ class Renderer:
                 ROUTES: routes.entries,
                 HOSTS: hosts,
                 **keys,
-                FLAGS: {"metering": metering, **closure_flags(table.closures)},
+                FLAGS: {"metering": metering},
             },
             rejected=(*routes.rejected, *refused_hosts, *self._rejected.values()),
         )

@@ -4,8 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from gateway.closures import Closure, closure_flags, still_to_come
-from gateway.configuration import FLAGS, GatewayOptions, RoutingTable, render
+from gateway.closures import Closure, route_suffix, still_to_come
+from gateway.configuration import (
+    HOSTS,
+    ROUTES,
+    GatewayOptions,
+    Host,
+    Route,
+    RoutingTable,
+    render,
+)
 from gateway.rendering import Renderer
 from tests.gateway.conftest import FOREIGN_KEY, KEY, Gateway, Table, eventually
 from tests.gateway.test_answers import assert_is_problem
@@ -29,18 +37,24 @@ def test_times_that_touch_are_one_and_the_next_two_are_told() -> None:
         closed(NOON + 9 * HOUR, 1),
         closed(NOON, 3, "dpl-1"),
     )
-    assert closure_flags(windows) == {
-        "closed": f"{noon}:{noon + 7200}:{noon + 18000}:{noon + 21600}",
-        "closed:dpl-1": f"{noon}:{noon + 10800}",
-    }
+    assert route_suffix(windows, "dpl-1") == (
+        f":{noon}:{noon + 10800}:{noon + 18000}:{noon + 21600}:planned"
+    )
+    assert route_suffix(windows, "dpl-2") == (
+        f":{noon}:{noon + 7200}:{noon + 18000}:{noon + 21600}:planned"
+    )
+    assert route_suffix(windows[4:], "dpl-2") == ""
     assert still_to_come(windows, NOON + 2 * HOUR) == (windows[0], windows[3], windows[4])
 
 
-def test_the_same_flags_come_out_of_a_whole_table_and_of_a_step() -> None:
-    table = RoutingTable(closures=(closed(NOON, 1),))
+def test_the_same_routes_come_out_of_a_whole_table_and_of_a_step() -> None:
+    route = Route(deployment_id="dpl-1", team_id="team-1", app_name="shop")
+    host = Host(name="shop.example.com", deployment_id="dpl-1")
+    table = RoutingTable(routes=(route,), hosts=(host,), closures=(closed(NOON, 1),))
     whole = render(table, GatewayOptions())
     assert Renderer(GatewayOptions()).step(table, metering="on").after.maps == whole.maps
-    assert whole.maps[FLAGS].keys() == {"metering", "closed"}
+    assert whole.maps[ROUTES]["shop"].endswith(":planned")
+    assert whole.maps[HOSTS]["shop.example.com"] == whole.maps[ROUTES]["shop"]
 
 
 async def test_an_app_under_maintenance_says_so_and_when_to_come_back(
