@@ -245,7 +245,7 @@ class Provisioner:
     async def _perform(self, actions: Sequence[Action], decided_at: float) -> None:
         starts = [action.spec for action in actions if isinstance(action, Start)]
         others = [action for action in actions if not isinstance(action, Start | Drain)]
-        await asyncio.gather(
+        await _all(
             self._start_all(starts, decided_at),
             *(self._perform_other(action, decided_at) for action in others),
         )
@@ -272,8 +272,7 @@ class Provisioner:
         """Start the first alone: what is wrong with the image is wrong for all of them."""
         for at, spec in enumerate(specs):
             if await self._start(spec, decided_at):
-                others = specs[at + 1 :]
-                await asyncio.gather(*(self._start(other, decided_at) for other in others))
+                await _all(*(self._start(other, decided_at) for other in specs[at + 1 :]))
                 return
 
     async def _start(self, spec: ReplicaSpec, decided_at: float) -> bool:
@@ -314,7 +313,7 @@ class Provisioner:
     async def _remove_orphans(self, replicas: Sequence[ActualReplica]) -> None:
         log.warning("removing replicas of an unknown deployment", count=len(replicas))
         now = time.monotonic()
-        await asyncio.gather(*(self._remove(replica, now) for replica in replicas))
+        await _all(*(self._remove(replica, now) for replica in replicas))
 
     def _succeeded(self, *, deployments: int, replicas: int) -> None:
         self.status = msgspec.structs.replace(
@@ -334,6 +333,19 @@ class Provisioner:
 
     def _count_action(self) -> None:
         self.status = msgspec.structs.replace(self.status, actions=self.status.actions + 1)
+
+
+async def _all(*work: Coroutine[object, object, object]) -> None:
+    """Wait for all of it, also when some fails; then raise the first failure.
+
+    What went on unwatched would meet the next decision's actions.
+    """
+    ends = await asyncio.gather(*work, return_exceptions=True)
+    failures = [end for end in ends if isinstance(end, BaseException)]
+    for failure in failures[1:]:
+        log.warning("another action failed too", reason=str(failure) or type(failure).__name__)
+    if failures:
+        raise failures[0]
 
 
 def _by_deployment(replicas: Sequence[ActualReplica]) -> dict[str, list[ActualReplica]]:

@@ -4,14 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
 from domain.deployments.values import HealthCheck, ReplicaPhase
-from infrastructure.containers import ActualReplica, ContainerDriver, EngineUnavailable
-from tests.images.programs import CRASHES, IGNORES_SIGTERM, NEVER_OPENS, WRITES_MUCH
+from infrastructure.containers import (
+    ActualReplica,
+    ContainerDriver,
+    EngineUnavailable,
+    ReplicaSpec,
+)
+from infrastructure.containers.process import ProcessDriver
+from tests.images.programs import CRASHES, IGNORES_SIGTERM, NEVER_OPENS, WRITES_MUCH, catalogue
 from tests.workers.provisioner.scene import Doormen, Ear, Wishes, until, wanted
 from workers.provisioner import ProvisionerOptions
 from workers.provisioner.log_buffer import LogLimits
@@ -244,6 +251,49 @@ async def test_while_the_engine_is_away_nothing_is_touched_and_replicas_count_as
         assert len(stage.ear.ready()) == 2
     await until(lambda: stage.ear.last().problem is None)
     assert await stage.replicas() == before
+
+
+class HalfFailing(ProcessDriver):
+    """Cannot start the second replica at first, and takes its time with the third."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.second_may_start = False
+        self.third_may_start = asyncio.Event()
+        self.starting = 0
+        self.starting_max = 0
+
+    async def start(self, spec: ReplicaSpec) -> None:
+        if spec.replica_id == "dpl-1-1-2" and not self.second_may_start:
+            self.second_may_start = True
+            raise EngineUnavailable("the engine did not answer")
+        if spec.replica_id == "dpl-1-1-3":
+            self.starting += 1
+            self.starting_max = max(self.starting, self.starting_max)
+            await self.third_may_start.wait()
+            self.starting -= 1
+        await super().start(spec)
+
+
+async def test_what_is_under_way_is_not_begun_again_because_something_beside_it_failed(
+    tmp_path: Path,
+) -> None:
+    driver = HalfFailing(tmp_path / "replicas", catalogue())
+    stage = Stage(driver, tmp_path)
+    stage.start()
+    try:
+        stage.wishes.want(wanted(replicas=3))
+        await until(lambda: driver.starting and driver.second_may_start)
+        looks = stage.provisioner.status.looks
+        await until(lambda: stage.provisioner.status.looks >= looks + 3)
+        assert driver.starting_max == 1
+        driver.third_may_start.set()
+        await stage.until_ready(3)
+        assert driver.starting_max == 1
+    finally:
+        await stage.stop()
+        await driver.clear()
+        await driver.close()
 
 
 @on_processes
