@@ -16,7 +16,7 @@ from api.lists import PageQuery, Pagination, pagination_of, window_of
 from api.openapi import refusals
 from api.requests import Read, Write, Writing, reading
 from api.schemas import Input, Integer, Output, TeamQuery, Text
-from commands.alerts import ChangeAlertRule
+from commands.alerts import ChangeAlertRule, ChooseAlertMails
 from domain.alerts.values import (
     KINDS,
     PLATFORM,
@@ -29,7 +29,14 @@ from domain.alerts.values import (
     title_of,
 )
 from domain.kernel.errors import NotFound
-from projections.alerts import ALERT_LISTING, AlertRow, SoughtAlerts, list_alerts, rules_of
+from projections.alerts import (
+    ALERT_LISTING,
+    AlertRow,
+    SoughtAlerts,
+    chosen_mails,
+    list_alerts,
+    rules_of,
+)
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Alerts"])
 
@@ -39,6 +46,7 @@ RuleName = Annotated[
 Flag = Annotated[bool, Strict()]
 Listing = Annotated[Read, reading("alerts")]
 Rules = Annotated[Read, reading("alert_rules")]
+Preferences = Annotated[Read, reading("alert_mails", "members")]
 State = Literal["open", "resolved"]
 
 
@@ -100,7 +108,7 @@ class RuleShown(Output):
     threshold_min: int | None
     threshold_max: int | None
     mail: bool
-    """Whether the owners and admins of the team are told by mail."""
+    """Whether there are letters: to owners and admins, and to no member who does not want them."""
 
 
 class AlertRules(Output):
@@ -117,7 +125,7 @@ class RuleChange(Input):
     enabled: Flag = True
     threshold: Annotated[Integer, Field(ge=1, le=1_000_000)] = 1
     mail: Flag = True
-    """Tell those who manage the team, or the platform, by mail."""
+    """Tell people by mail: those who manage the team, or the platform, and who asked for it."""
 
 
 class TeamRuleChange(RuleChange):
@@ -125,6 +133,25 @@ class TeamRuleChange(RuleChange):
 
     team_id: Annotated[str | None, Field(max_length=40)] = None
     """Whose rule; the caller's own team's unless named."""
+
+
+class AlertPreferences(Output):
+    """What a person wants to be told of one team's alerts."""
+
+    team_id: str
+    mail: bool
+    """Whether letters come, of the rules that have any."""
+    chosen: bool
+    """False: nothing was said; owners and admins get letters then, and nobody else."""
+
+
+class PreferencesChange(Input):
+    """What a person wants to be told."""
+
+    mail: Flag
+    """Whether letters come, of the rules that have any."""
+    team_id: Annotated[str | None, Field(max_length=40)] = None
+    """Of whose alerts; of the personal team's unless named."""
 
 
 @router.get("/alerts", response_model=AlertList, responses=refusals(401, 403, 404))
@@ -147,6 +174,37 @@ async def change_rule(rule: RuleName, body: TeamRuleChange, write: Writing) -> R
     """Set what counts as trouble for the team, turn a rule off or on, and its mails."""
     team_id = write.team_id("team:write", named=body.team_id)
     return await _change(rule, body, team_id, write)
+
+
+@router.get(
+    "/alerts/preferences", response_model=AlertPreferences, responses=refusals(401, 403, 404)
+)
+async def preferences(query: Annotated[TeamQuery, Query()], read: Preferences) -> Response:
+    """Show whether mails about a team's alerts come to oneself."""
+    user_id = read.must_be_a_person()
+    team_id = read.team_id("deployments:read", named=query.team_id)
+    chosen = await chosen_mails(read.views, team_id, user_id)
+    manages = read.caller.actor.holds("team:write", team_id=team_id)
+    return respond(
+        AlertPreferences(
+            team_id=team_id,
+            mail=manages if chosen is None else chosen,
+            chosen=chosen is not None,
+        )
+    )
+
+
+@router.put(
+    "/alerts/preferences", response_model=AlertPreferences, responses=refusals(401, 403, 404)
+)
+async def choose_preferences(body: PreferencesChange, write: Writing) -> Response:
+    """Turn mails about a team's alerts off or on, for oneself."""
+    write.must_be_a_person()
+    team_id = write.team_id("deployments:read", named=body.team_id)
+    return await write.dispatch(
+        ChooseAlertMails(team_id=team_id, wanted=body.mail),
+        lambda _: answer(AlertPreferences(team_id=team_id, mail=body.mail, chosen=True)),
+    )
 
 
 @router.get(

@@ -116,6 +116,7 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
             ("list", alerts.list_alerts),
             ("rules", alerts.rules),
             ("set", alerts.set_rule),
+            ("mail", alerts.mail),
         ),
     ),
     (

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from commands.bus import Command, Handlers
 from commands.mail import request_mail
-from commands.teams import managers_of
+from commands.teams import MANAGERS, members_of
 from commands.work import Loaded, Work
 from domain.alerts.alerts import ALERTS, RECOVERED, Alerts
 from domain.alerts.values import (
@@ -22,7 +22,7 @@ from domain.alerts.values import (
 )
 from domain.identity.platform import PLATFORM as PLATFORM_AGGREGATE
 from domain.identity.platform import PLATFORM_ID
-from domain.kernel.errors import NotFound
+from domain.kernel.errors import NotAllowed, NotFound
 from domain.mail.values import Template
 from infrastructure.sealing import KeyDestroyed
 
@@ -55,6 +55,13 @@ class ChangeAlertRule(Command, frozen=True, kw_only=True):
     mail: bool | UnsetType = UNSET
 
 
+class ChooseAlertMails(Command, frozen=True, kw_only=True):
+    """Say for oneself whether mails about the team's alerts come."""
+
+    team_id: str
+    wanted: bool
+
+
 async def raise_alert(command: RaiseAlert, work: Work) -> None:
     """Raise it, unless it is open already, and tell those who can do something."""
     alerts = await _alerts_of(command.team_id, work)
@@ -71,7 +78,7 @@ async def raise_alert(command: RaiseAlert, work: Work) -> None:
     )
     raised = alerts.present.find(command.rule, command.subject)
     if alerts.recorded and raised is not None and raised.mailed:
-        await _tell(command.team_id, Template.ALERT_RAISED, command.rule, raised.facts, work)
+        await _tell(alerts.present, Template.ALERT_RAISED, command.rule, raised.facts, work)
 
 
 async def resolve_alert(command: ResolveAlert, work: Work) -> None:
@@ -83,7 +90,7 @@ async def resolve_alert(command: ResolveAlert, work: Work) -> None:
         alerts.present.resolve(command.rule, command.subject, reason=RECOVERED, now=work.now),
     )
     if before is not None and before.mailed:
-        await _tell(command.team_id, Template.ALERT_RESOLVED, command.rule, before.facts, work)
+        await _tell(alerts.present, Template.ALERT_RESOLVED, command.rule, before.facts, work)
 
 
 async def change_alert_rule(command: ChangeAlertRule, work: Work) -> RuleSettings:
@@ -105,10 +112,20 @@ async def change_alert_rule(command: ChangeAlertRule, work: Work) -> RuleSetting
     return wanted
 
 
+async def choose_alert_mails(command: ChooseAlertMails, work: Work) -> None:
+    """Remember what a member wants, whatever their role."""
+    work.must_hold("deployments:read", team_id=command.team_id)
+    if work.actor.user_id is None:
+        raise NotAllowed
+    alerts = await _alerts_of(command.team_id, work)
+    work.record(alerts, alerts.present.choose_mails(work.actor.user_id, wanted=command.wanted))
+
+
 HANDLERS: Handlers = {
     RaiseAlert: raise_alert,
     ResolveAlert: resolve_alert,
     ChangeAlertRule: change_alert_rule,
+    ChooseAlertMails: choose_alert_mails,
 }
 
 
@@ -119,15 +136,20 @@ async def _alerts_of(team_id: str, work: Work) -> Loaded[Alerts]:
     return alerts
 
 
-async def _tell(team_id: str, template: Template, rule: Rule, facts: Facts, work: Work) -> None:
+async def _tell(alerts: Alerts, template: Template, rule: Rule, facts: Facts, work: Work) -> None:
     told = {"rule": rule.value, "title": title_of(rule, facts), "detail": detail_of(rule, facts)}
-    for user_id in await _who_can_help(team_id, work):
+    for user_id in await _who_is_told(alerts, work):
         with contextlib.suppress(KeyDestroyed, NotFound):  # erased: nobody is left to be told
             await request_mail(work, template=template, user_id=user_id, parameters=told)
 
 
-async def _who_can_help(team_id: str, work: Work) -> Sequence[str]:
-    if team_id != PLATFORM:
-        return await managers_of(team_id, work)
-    platform = (await work.load(PLATFORM_AGGREGATE, PLATFORM_ID)).state
-    return platform.admins if platform is not None else ()
+async def _who_is_told(alerts: Alerts, work: Work) -> Sequence[str]:
+    if alerts.team_id == PLATFORM:
+        platform = (await work.load(PLATFORM_AGGREGATE, PLATFORM_ID)).state
+        return platform.admins if platform is not None else ()
+    members = await members_of(alerts.team_id, work)
+    return [
+        user_id
+        for user_id, role in members.items()
+        if alerts.wants_mails(user_id, manages=role in MANAGERS)
+    ]

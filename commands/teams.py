@@ -4,7 +4,7 @@ Who may do what is asked of the team's own state, not of the caller's grants: th
 and may be a moment old.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -24,6 +24,7 @@ from infrastructure.sealing import opened, subjects_in
 
 NAME_SCOPE = "team_name"
 ADDRESS_PURPOSE = "invitation address"
+MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
 
 
 class TeamNameTaken(AlreadyTaken):
@@ -285,11 +286,16 @@ async def owners_of(team_id: str, work: Work) -> tuple[str, ...]:
 
 async def managers_of(team_id: str, work: Work) -> tuple[str, ...]:
     """Return the ids of a team's owners and admins."""
+    members = await members_of(team_id, work)
+    return tuple(user_id for user_id, role in members.items() if role in MANAGERS)
+
+
+async def members_of(team_id: str, work: Work) -> Mapping[str, Role]:
+    """Return the role of each member; a personal team has its one owner."""
     team = (await work.load(TEAM, team_id)).state
     if team is None:
-        return await owners_of(team_id, work)
-    managers = {Role.OWNER, Role.ADMIN}
-    return tuple(user_id for user_id, role in team.members.items() if role in managers)
+        return dict.fromkeys(await owners_of(team_id, work), Role.OWNER)
+    return team.members
 
 
 async def _claim_name(name: str, team_id: str, work: Work) -> None:

@@ -149,6 +149,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "alerts.AlertRaised@1": alerts.AlertRaised,
     "alerts.AlertResolved@1": alerts.AlertResolved,
     "alerts.AlertRuleChanged@1": alerts.AlertRuleChanged,
+    "alerts.AlertMailsChosen@1": alerts.AlertMailsChosen,
     "audit.AccessDenied@1": audit.AccessDenied,
     "metering.RequestsServed@1": metering.RequestsServed,
     "metering.ApiKeysUsed@1": metering.ApiKeysUsed,

@@ -5,7 +5,12 @@ from datetime import datetime
 
 import msgspec
 
-from domain.alerts.events import AlertRaised, AlertResolved, AlertRuleChanged
+from domain.alerts.events import (
+    AlertMailsChosen,
+    AlertRaised,
+    AlertResolved,
+    AlertRuleChanged,
+)
 from domain.alerts.values import KINDS, PLATFORM, Rule, RuleSettings
 from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
@@ -43,6 +48,14 @@ class AlertRuleRow(msgspec.Struct, frozen=True, kw_only=True):
     def settings(self) -> RuleSettings:
         """How it is set."""
         return RuleSettings(enabled=self.enabled, threshold=self.threshold, mail=self.mail)
+
+
+class AlertMailsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether mails about a team's alerts come to somebody who has said so."""
+
+    team_id: str
+    user_id: str
+    wanted: bool
 
 
 def _changes(event: object, _: RecordedEvent) -> Sequence[Change]:
@@ -85,6 +98,18 @@ def _fold_rule(_: AlertRuleRow | None, event: AlertRuleChanged, __: RecordedEven
     )
 
 
+def _mails_changes(event: object, _: RecordedEvent) -> Sequence[Change]:
+    if isinstance(event, AlertMailsChosen):
+        return [((event.team_id, event.user_id), event)]
+    return []
+
+
+def _fold_mails(
+    _: AlertMailsRow | None, event: AlertMailsChosen, __: RecordedEvent
+) -> AlertMailsRow:
+    return AlertMailsRow(team_id=event.team_id, user_id=event.user_id, wanted=event.wanted)
+
+
 ALERTS = View(
     name="alerts",
     version=1,
@@ -104,6 +129,17 @@ ALERT_RULES = View(
     key=("team_id", "rule"),
     changes=_rule_changes,
     fold=_fold_rule,
+)
+
+ALERT_MAILS = View(
+    name="alert_mails",
+    version=1,
+    topic=Topic.EVENTS,
+    row=AlertMailsRow,
+    key=("team_id", "user_id"),
+    changes=_mails_changes,
+    fold=_fold_mails,
+    person="user_id",
 )
 
 ALERT_LISTING = Listing(
@@ -157,6 +193,17 @@ async def rules_of(reader: Reader, team_id: str) -> dict[Rule, RuleSettings]:
         AlertRuleRow, "SELECT * FROM views.alert_rules WHERE team_id = %s", team_id
     )
     return {row.rule: row.settings for row in rows}
+
+
+async def chosen_mails(reader: Reader, team_id: str, user_id: str) -> bool | None:
+    """Return whether somebody wants mails about a team's alerts; None: they have not said."""
+    row = await reader.row(
+        AlertMailsRow,
+        "SELECT * FROM views.alert_mails WHERE team_id = %s AND user_id = %s",
+        team_id,
+        user_id,
+    )
+    return None if row is None else row.wanted
 
 
 class Rulebook:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from projections.alerts import ALERT_RULES, ALERTS
+from projections.alerts import ALERT_MAILS, ALERT_RULES, ALERTS
 from projections.api_keys import API_KEYS, KEY_CALLS, KEY_USAGE
 from projections.audit import AUDIT
 from projections.certificates import CERTIFICATES
@@ -52,6 +52,7 @@ VIEWS: tuple[View[Any], ...] = (
     MAILS,
     ALERTS,
     ALERT_RULES,
+    ALERT_MAILS,
     ANNOUNCEMENTS,
     MAINTENANCE,
     AUDIT,

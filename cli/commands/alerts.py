@@ -97,5 +97,27 @@ def set_rule(
     facts(("On", found["enabled"]), ("Threshold", _threshold(found)), ("Mail", found["mail"]))
 
 
+def mail(
+    *,
+    on: Annotated[
+        bool | None, typer.Option("--on/--off", help="Let them come to you, or not.")
+    ] = None,
+    team: Team = None,
+    json: Json = False,
+) -> None:
+    """Show whether mails about a team's alerts come to you, or turn them on or off."""
+    with connect() as api:
+        team_id = names.team_id(api, team)
+        if on is None:
+            found = api.get("/alerts/preferences", teamId=team_id)
+        else:
+            body = {"mail": on} | ({"teamId": team_id} if team_id is not None else {})
+            found = api.put("/alerts/preferences", body)
+    if json:
+        put_json(found)
+        return
+    facts(("Team", found["teamId"]), ("Mails to you", found["mail"]))
+
+
 def _threshold(rule: Any) -> str:  # noqa: ANN401  a row as the API has it
     return "-" if rule["threshold"] is None else f"{rule['threshold']} {rule['unit']}"

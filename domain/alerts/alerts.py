@@ -4,7 +4,12 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from domain.alerts.events import AlertRaised, AlertResolved, AlertRuleChanged
+from domain.alerts.events import (
+    AlertMailsChosen,
+    AlertRaised,
+    AlertResolved,
+    AlertRuleChanged,
+)
 from domain.alerts.values import KINDS, MAILS_PER_HOUR_MAX, PLATFORM, Facts, Rule, RuleSettings
 from domain.kernel.aggregates import Aggregate
 from domain.kernel.errors import RuleViolated
@@ -38,6 +43,8 @@ class Alerts(msgspec.Struct, frozen=True, kw_only=True):
     opened: dict[str, OpenAlert] = {}
     mailed_at: tuple[datetime, ...] = ()
     """When the last alerts were raised that were told by mail."""
+    chosen: dict[str, bool] = {}
+    """Who has said whether mails come to them."""
 
     def settings_of(self, rule: Rule) -> RuleSettings:
         """Return how a rule is set."""
@@ -116,6 +123,16 @@ class Alerts(msgspec.Struct, frozen=True, kw_only=True):
                     events += self.resolve(rule, found.subject, reason=TURNED_OFF, now=now)
         return events
 
+    def choose_mails(self, user_id: str, *, wanted: bool) -> list[Event]:
+        """Let mails about alerts come to a member, or not. The same again changes nothing."""
+        if self.chosen.get(user_id) is wanted:
+            return []
+        return [AlertMailsChosen(team_id=self.team_id, user_id=user_id, wanted=wanted)]
+
+    def wants_mails(self, user_id: str, *, manages: bool) -> bool:
+        """Tell whether a member is told by mail; until they choose, who manages the team is."""
+        return self.chosen.get(user_id, manages)
+
     @property
     def _team_id(self) -> str | None:
         return None if self.team_id == PLATFORM else self.team_id
@@ -127,13 +144,13 @@ class Alerts(msgspec.Struct, frozen=True, kw_only=True):
 
 def evolve(state: Alerts | None, event: Event) -> Alerts | None:
     """Remember what is open and how the rules are set."""
-    if not isinstance(event, AlertRaised | AlertResolved | AlertRuleChanged):
+    if not isinstance(event, AlertRaised | AlertResolved | AlertRuleChanged | AlertMailsChosen):
         return state
     state = state or Alerts(team_id=event.team_id or PLATFORM)
     change = msgspec.structs.replace
-    key = _key(event.rule, event.subject) if not isinstance(event, AlertRuleChanged) else ""
     match event:
         case AlertRaised():
+            key = _key(event.rule, event.subject)
             found = OpenAlert(
                 alert_id=event.alert_id,
                 rule=event.rule,
@@ -146,12 +163,15 @@ def evolve(state: Alerts | None, event: Event) -> Alerts | None:
                 state, opened={**state.opened, key: found}, mailed_at=mailed[-MAILS_PER_HOUR_MAX:]
             )
         case AlertResolved():
+            key = _key(event.rule, event.subject)
             return change(state, opened={k: each for k, each in state.opened.items() if k != key})
         case AlertRuleChanged():
             settings = RuleSettings(
                 enabled=event.enabled, threshold=event.threshold, mail=event.mail
             )
             return change(state, own={**state.own, event.rule: settings})
+        case AlertMailsChosen():
+            return change(state, chosen={**state.chosen, event.user_id: event.wanted})
     return state
 
 

@@ -22,7 +22,7 @@ class AlertRaised(Event, frozen=True, kw_only=True):
     """What the rule said then."""
     raised_at: datetime
     mailed: bool = False
-    """Whether those who manage the team are told by mail."""
+    """Whether people are told by mail."""
 
 
 class AlertResolved(Event, frozen=True, kw_only=True):
@@ -44,3 +44,11 @@ class AlertRuleChanged(Event, frozen=True, kw_only=True):
     enabled: bool
     threshold: int | None = None
     mail: bool
+
+
+class AlertMailsChosen(Event, frozen=True, kw_only=True):
+    """A member has said whether mails about the team's alerts come to them."""
+
+    team_id: str
+    user_id: str
+    wanted: bool

@@ -123,6 +123,32 @@ async def test_a_developer_sees_the_rules_and_does_not_set_them(api: Api) -> Non
     assert is_problem(await bert.ask("PATCH", "/v1/alerts/rules/error_rate", change), 403)
 
 
+async def test_members_turn_mails_off_and_on_for_themselves_only(api: Api) -> None:
+    anna, bert = await api.join("anna"), await api.join("bert")
+    team_id = await anna.found_team()
+    await api.add_member(team_id, bert, Role.VIEWER)
+    path = "/v1/alerts/preferences"
+    assert await _preferences(anna, team_id) == (True, False)
+    assert await _preferences(bert, team_id) == (False, False)
+    changed = await anna.ask("PUT", path, {"teamId": team_id, "mail": False})
+    assert changed.json() == {"teamId": team_id, "mail": False, "chosen": True}
+    await bert.ask("PUT", path, {"teamId": team_id, "mail": True})
+    await api.installation.caught_up()
+    assert await _preferences(anna, team_id) == (False, True)
+    assert await _preferences(bert, team_id) == (True, True)
+    assert (await anna.get(path)).json()["mail"], "the personal team's are another matter"
+    audited = (await anna.get(f"/v1/audit?teamId={team_id}&type=alerts.AlertMailsChosen")).json()
+    assert {event["actor"] for event in audited["events"]} == {
+        anna.account["id"],
+        bert.account["id"],
+    }
+
+
+async def _preferences(visitor: Visitor, team_id: str) -> tuple[bool, bool]:
+    found = (await visitor.get(f"/v1/alerts/preferences?teamId={team_id}")).json()
+    return found["mail"], found["chosen"]
+
+
 async def test_the_platforms_own_trouble_is_shown_to_its_admins(api: Api) -> None:
     anna, berta = await api.join("anna"), await api.join("berta")
     await appoint(api, anna)

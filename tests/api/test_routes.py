@@ -571,6 +571,14 @@ TABLE = [
         body={"threshold": 10},
         wrong={"threshold": "10", "enabled": "yes", "mail": 1},
     ),
+    Row(method="GET", path="/v1/alerts/preferences", person=True, query=True),
+    Row(
+        method="PUT",
+        path="/v1/alerts/preferences",
+        person=True,
+        body={"mail": False},
+        wrong={"mail": "no"},
+    ),
     Row(method="GET", path="/v1/admin/alerts", person=True, admin=True, query=True),
     Row(method="GET", path="/v1/admin/alerts/rules", person=True, admin=True),
     Row(

@@ -74,6 +74,8 @@ CALLS = """
     alerts list
     alerts rules
     alerts set error_rate --threshold 10
+    alerts mail
+    alerts mail --off
     webhooks types
     webhooks create https://hooks.example.com/told --event key.* --description told
     webhooks list

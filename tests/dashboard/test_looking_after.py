@@ -46,6 +46,8 @@ def test_errors_become_an_alert_that_stands_on_every_page(
     expect(page.get_by_role("navigation", name="Sections")).to_contain_text("1 open")
     visit.look("alerts")
     visit.must_be_accessible()
+    page.get_by_role("button", name="Turn mails to me off").click()
+    expect(page.get_by_text("No letters about this team")).to_be_visible()
     page.get_by_role("button", name="Set Error rate").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Threshold (percent)").fill("60")

@@ -6,7 +6,12 @@ import msgspec
 import pytest
 
 from domain.alerts.alerts import ALERTS, RECOVERED, TURNED_OFF, Alerts, ThresholdOutOfRange
-from domain.alerts.events import AlertRaised, AlertResolved, AlertRuleChanged
+from domain.alerts.events import (
+    AlertMailsChosen,
+    AlertRaised,
+    AlertResolved,
+    AlertRuleChanged,
+)
 from domain.alerts.values import (
     KINDS,
     MAILS_PER_HOUR_MAX,
@@ -133,6 +138,26 @@ def test_a_flood_of_trouble_is_not_a_flood_of_mail() -> None:
     [later] = full.when(lambda a: raised(a, subject="dpl-x", now=NOW + timedelta(hours=1))).events
     assert isinstance(later, AlertRaised)
     assert later.mailed
+
+
+def test_each_member_says_whether_mails_come_and_until_then_managers_get_them() -> None:
+    off = AlertMailsChosen(team_id="org-1", user_id="usr-1", wanted=False)
+    on = AlertMailsChosen(team_id="org-1", user_id="usr-1", wanted=True)
+    given(ALERTS, SET).when(lambda a: a.choose_mails("usr-1", wanted=False)).then(off)
+    given(ALERTS, SET, off).when(
+        lambda a: a.choose_mails("usr-1", wanted=False)
+    ).then_nothing_happened()
+    given(ALERTS, SET, off).when(lambda a: a.choose_mails("usr-1", wanted=True)).then(on)
+    undecided, declined, asked = (
+        given(ALERTS, SET, *events).state for events in ((), (off,), (off, on))
+    )
+    assert undecided is not None
+    assert declined is not None
+    assert asked is not None
+    assert [undecided.wants_mails("usr-1", manages=m) for m in (True, False)] == [True, False]
+    assert not declined.wants_mails("usr-1", manages=True)
+    assert declined.wants_mails("usr-2", manages=True)
+    assert asked.wants_mails("usr-1", manages=False)
 
 
 def test_what_is_the_platforms_has_no_team() -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pyotp
 import pytest
 
-from commands.alerts import ChangeAlertRule, RaiseAlert, ResolveAlert
+from commands.alerts import ChangeAlertRule, ChooseAlertMails, RaiseAlert, ResolveAlert
 from commands.api_keys import ChangeApiKey, RevokeApiKey, RotateApiKey
 from commands.bus import Context
 from commands.deployments import (
@@ -120,7 +120,7 @@ class Story:
         await self._installation.append(stream_id, added, after=2)
 
     async def alarm(self, person: Person) -> None:
-        """Raise two alerts, resolve one, and set a rule."""
+        """Raise two alerts, resolve one, set a rule, and want no mails."""
         for subject in ("dpl-1", "dpl-2"):
             wrong = RaiseAlert(team_id=person.team_id, rule=Rule.ERROR_RATE, subject=subject)
             await self._installation.dispatch(wrong, person.context)
@@ -128,6 +128,8 @@ class Story:
         await self._installation.dispatch(over, person.context)
         quiet = ChangeAlertRule(team_id=person.team_id, rule=Rule.ERROR_RATE, mail=False)
         await self._installation.dispatch(quiet, person.context)
+        unread = ChooseAlertMails(team_id=person.team_id, wanted=False)
+        await self._installation.dispatch(unread, person.context)
         told = AnnouncementMade(
             announcement_id="ann-1", text="New prices", tone=Tone.INFO, starts_at=NOW
         )

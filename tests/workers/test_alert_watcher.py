@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from commands.alerts import ChangeAlertRule
+from commands.alerts import ChangeAlertRule, ChooseAlertMails
 from commands.api_keys import ChangeApiKey
 from commands.bus import Context
 from commands.deployments import ReportReplicas
@@ -148,6 +148,16 @@ async def mails(installation: Installation) -> list[str]:
     return [row["name"] for row in rows if row["name"].startswith("alert_")]
 
 
+async def told_by_mail(installation: Installation) -> list[str]:
+    """Ids of those whom the first alert was told by mail."""
+    rows = await installation.query(
+        "SELECT convert_from(state, 'UTF8')::json ->> 'user_id' AS id FROM events"
+        " WHERE topic ~ 'MailRequested'"
+        " AND convert_from(state, 'UTF8')::json ->> 'template' = 'alert_raised'"
+    )
+    return sorted(row["id"] for row in rows)
+
+
 async def test_a_deployment_that_crashes_again_and_again_is_raised_once_and_resolved_once(
     installation: Installation, watch: Watch
 ) -> None:
@@ -224,14 +234,20 @@ async def test_errors_over_the_threshold_are_told_to_those_who_manage_the_team(
     await watch.serve(anna, *[200] * 18, 500, 503, deployment=bad)
     await watch.serve(anna, 500, 500, deployment=few)
     await watch.serve(anna, *[200] * 60, 500, deployment=good)
+    dora = await installation.register("dora")
+    await installation.add_member(team_id, dora, Role.OWNER)
+    for person, wanted in ((carl, True), (dora, False)):
+        choice = ChooseAlertMails(team_id=team_id, wanted=wanted)
+        await installation.dispatch(choice, person.context)
     for _ in range(2):
         await watch.look()
     assert await watch.alerts() == [("error_rate", bad)]
-    assert await mails(installation) == ["alert_raised"] * 2
+    told = sorted([anna.user_id, bert.user_id, carl.user_id])
+    assert await told_by_mail(installation) == told, "not dora, who wants none"
     watch.clock.pass_by(minutes=6)
     await watch.look()
     assert await watch.alerts() == []
-    assert await mails(installation) == [*["alert_raised"] * 2, *["alert_resolved"] * 2]
+    assert await mails(installation) == [*["alert_raised"] * 3, *["alert_resolved"] * 3]
 
 
 async def test_a_rule_is_as_its_team_has_set_it(installation: Installation, watch: Watch) -> None:

@@ -10,6 +10,7 @@ import { Choices } from "../../components/Tabs";
 import { Page } from "../../layout/Page";
 import { Link, setQuery, useQuery } from "../../routing/router";
 import { mayManage, useTeams } from "../../session/teams";
+import { Mails } from "./Mails";
 import { Rules } from "./Rules";
 
 export type Alert = Schema["AlertShown"];
@@ -77,6 +78,7 @@ export function AlertsPage() {
           }
         </Show>
       </div>
+      <Mails team={team} />
       <section className="card stack" aria-labelledby="rules">
         <h2 id="rules">What counts as trouble</h2>
         <Show of={rules}>

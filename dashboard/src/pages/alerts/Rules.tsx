@@ -149,7 +149,7 @@ function RuleDialog({
           label="Tell by mail"
           name="mail"
           defaultChecked={rule.mail}
-          hint="Those who manage this get a letter when trouble begins, and one when it is over."
+          hint="Those who manage this, and who turned mails on, get a letter when trouble begins, and one when it is over."
         />
       </Form>
     </Dialog>
