@@ -116,6 +116,26 @@ def migrate() -> None:
     typer.echo("The database has this version's tables.", err=True)
 
 
+@app.command(rich_help_panel=PANEL)
+def firewall(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Set it and end.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it away and end.")] = False,
+) -> None:
+    """Shut this machine's own ports to the containers of teams, and keep them shut (as root)."""
+    from bootstrap.firewall import keep_firewall, remove_firewall  # noqa: PLC0415 - only this
+    from infrastructure.firewall import FirewallRefused  # noqa: PLC0415 - only this
+
+    _configure(_settings(), "firewall")
+    try:
+        if remove:
+            remove_firewall()
+        else:
+            keep_firewall(once=once)
+    except FirewallRefused as error:
+        _fail(f"The firewall could not be changed: {error}.", code=1)
+
+
 @app.command("check-settings", rich_help_panel=PANEL)
 def check_settings(*, json: Json = False) -> None:
     """Say whether the settings can be used, and which variables nobody reads."""

@@ -19,7 +19,7 @@ from docker.types import IPAMConfig, IPAMPool
 from infrastructure.containers import StartFailed
 from infrastructure.containers import docker_request as request
 
-SUBNETS = ipaddress.ip_network("10.192.0.0/12")
+SUBNETS = ipaddress.IPv4Network("10.192.0.0/12")
 SUBNET_PREFIX = 25
 ATTEMPTS = 50
 FORBIDDEN = 403

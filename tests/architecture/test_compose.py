@@ -34,7 +34,7 @@ def having(variable: str) -> set[str]:
 
 
 def test_the_services_are_the_processes_and_the_stores() -> None:
-    assert SERVICES.keys() == {*PROCESSES, "haproxy", "migrate", *STORES}
+    assert SERVICES.keys() == {*PROCESSES, "firewall", "haproxy", "migrate", *STORES}
     for name, service in OURS.items():
         assert service["command"] == (["worker", name] if name in WORKERS else [name])
 
@@ -51,7 +51,7 @@ def test_nothing_of_ours_starts_before_the_tables_are_there() -> None:
     early = [
         name
         for name, service in OURS.items()
-        if name not in {"migrate", "haproxy"}
+        if name not in {"migrate", "haproxy", "firewall"}
         and service["depends_on"]["migrate"]["condition"] != "service_completed_successfully"
     ]
     assert not early
@@ -63,6 +63,8 @@ def test_every_process_of_ours_gives_up_what_it_does_not_need() -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"], name
         assert not service.get("privileged"), name
+        gets_back = ["NET_ADMIN"] if name == "firewall" else None
+        assert (service.get("cap_add"), "user" in service) == (gets_back, gets_back is not None)
 
 
 def test_only_the_provisioner_has_the_docker_socket() -> None:

@@ -124,7 +124,7 @@ def test_every_command_has_it() -> None:
     assert set(having_json()) == every | operators
     root: Any = typer.main.get_command(app)
     alone = {name for name, each in root.commands.items() if not hasattr(each, "commands")}
-    assert alone - every - operators == RUNNING_ON | {"replay", "backup", "restore"}
+    assert alone - every - operators == RUNNING_ON | {"firewall", "replay", "backup", "restore"}
 
 
 def test_every_command_is_called_here() -> None:

@@ -72,13 +72,15 @@ async def test_nothing_that_a_hostile_container_tries_succeeds(
         allowed = [("a replica of its own team", str(friend.address), 8080)]
         forbidden = _targets(docker_driver, neighbour, postgres, valkey, clickhouse_server)
         env = {"MODE": "tries", "TARGETS": json.dumps(allowed + forbidden)}
-        await docker_driver.start(spec(HOSTILE.image, env=env))
+        ample = Resources(cpu_millis=1000, memory_bytes=256 * 1024**2)
+        await docker_driver.start(spec(HOSTILE.image, env=env, resources=ample))
         replicas = await docker_driver.list_replicas()
         [hostile] = [each for each in replicas if each.deployment_id == "dpl-1"]
         tries = await tries_of(docker_driver, hostile, "all of it")
-    assert [each.what for each in tries if each.succeeded] == [allowed[0][0]]
-    print([(e.what, e.why) for e in tries])
-    assert len(tries) - len(forbidden) >= MUST_BE_TRIED
+    friendly = allowed[0][0]
+    succeeded = {each.what for each in tries if each.succeeded}
+    assert succeeded == {friendly, f"{friendly}, past the routes"}
+    assert len(tries) - 2 * len(forbidden) >= MUST_BE_TRIED
     assert {name for name, _, _ in forbidden} <= {each.what for each in tries}
 
 
