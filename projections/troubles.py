@@ -112,11 +112,16 @@ class BehindView(msgspec.Struct, frozen=True, kw_only=True):
 async def failing_deployments(
     clickhouse: ClickHouse, start: datetime, end: datetime
 ) -> list[Failing]:
-    """Return the deployments with errors in a span of time, of enough requests to say so."""
+    """Return the deployments with errors in a span of time, of enough requests to say so.
+
+    What the gateway itself refused says nothing of the app: it is being started, stopped or looked
+    after, or the caller is wrong.
+    """
     return await clickhouse.query(
         Failing,
         "SELECT team_id, deployment_id, count() AS requests,"
-        f" countIf(row.status >= 500) AS errors {_RECENT} AND deployment_id != ''"
+        f" countIf(row.status >= 500) AS errors {_RECENT}"
+        f" AND deployment_id != '' AND row.refused = ''"
         f" GROUP BY team_id, deployment_id HAVING errors > 0 AND requests >= {REQUESTS_MIN}"
         f" ORDER BY errors DESC {_SETTINGS}",
         _span(start, end),

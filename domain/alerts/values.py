@@ -74,8 +74,8 @@ KINDS: Mapping[Rule, Kind] = {
         settings=RuleSettings(threshold=5),
         unit="percent",
         most=100,
-        meaning="So large a share of the requests to a deployment failed (5xx) in five minutes, "
-        f"of at least {REQUESTS_MIN}.",
+        meaning="So large a share of the requests that were handed to a deployment failed (5xx) in"
+        f" five minutes, of at least {REQUESTS_MIN}.",
         advice="Look at the deployment's logs and at what changed last; a rollback takes seconds.",
     ),
     Rule.DEPLOYMENT_UNHEALTHY: Kind(

@@ -77,7 +77,9 @@ class Watch:
     async def ever(self) -> int:
         return len(await self.installation.rows(ALERTS))
 
-    async def serve(self, person: Person, *statuses: int, deployment: str, key: str = "") -> None:
+    async def serve(
+        self, person: Person, *statuses: int, deployment: str, key: str = "", refused: str = ""
+    ) -> None:
         """Let requests have been served half a minute ago."""
         at = self.clock.now - timedelta(seconds=30)
         self._frames += 1
@@ -92,7 +94,7 @@ class Watch:
                 path="/",
                 status=status,
                 billable=status != 429,
-                refused="",
+                refused=refused,
                 ended="--",
                 bytes_in=1,
                 bytes_out=1,
@@ -234,6 +236,7 @@ async def test_errors_over_the_threshold_are_told_to_those_who_manage_the_team(
     await watch.serve(anna, *[200] * 18, 500, 503, deployment=bad)
     await watch.serve(anna, 500, 500, deployment=few)
     await watch.serve(anna, *[200] * 60, 500, deployment=good)
+    await watch.serve(anna, *[503] * 40, deployment=good, refused="no_healthy_replica")
     dora = await installation.register("dora")
     await installation.add_member(team_id, dora, Role.OWNER)
     for person, wanted in ((carl, True), (dora, False)):
