@@ -86,6 +86,8 @@ class Provisioner:
         self._monitor = HealthMonitor(driver, self._wake.set)
         self._record = Record(self._options)
         self._settling: dict[str, asyncio.Task[None]] = {}
+        self._passed_over: set[str] = set()
+        """Those that a look found busy: what it saw of them is looked at again."""
         self._slots = asyncio.Semaphore(self._options.concurrency)
         self._silent_since: float | None = None
 
@@ -129,6 +131,7 @@ class Provisioner:
         """Compare once, and set each deployment's task going."""
         # What is being changed while we look would be seen half done.
         busy = {name for name, task in self._settling.items() if not task.done()}
+        self._passed_over |= busy
         try:
             wanted = {each.deployment_id: each for each in await self._desired.read()}
             traffic = await self._gateways.read()
@@ -174,6 +177,9 @@ class Provisioner:
             except Exception as error:
                 log.exception("a deployment could not be settled", deployment_id=name)
                 self._failed(f"{name}: {error or type(error).__name__}")
+            if name in self._passed_over:
+                self._passed_over.discard(name)
+                self._wake.set()
 
         self._settling[name] = asyncio.create_task(guarded())
         self._settling = {each: task for each, task in self._settling.items() if not task.done()}
