@@ -1,7 +1,8 @@
 """What is shown: data on stdout, talk on stderr; moving things only where somebody looks.
 
 Text from elsewhere (names, log lines) may not move the cursor or rename the window: what a
-terminal would take as an order is taken out before it is shown on one.
+terminal would take as an order is taken out before it is shown on one, and what would turn the
+direction of writing round is written as its number.
 """
 
 import contextlib
@@ -28,8 +29,13 @@ COLORS: Mapping[str, str] = {
     "superseded": "bright_black",
 }
 _ORDERS = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, and where the cursor goes
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # titles, links, the clipboard
+    r"|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]"
 )
+_TURNS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What turns the direction of writing round, so that a line reads as something else."""
 Column = tuple[str, Callable[[Mapping[str, Any]], object]]
 
 
@@ -45,13 +51,21 @@ def put(text: str) -> None:
 
 def put_json(answer: object) -> None:
     """Write what the API answered; easier to read where somebody looks."""
-    looked_at = sys.stdout.isatty()
-    put(json.dumps(answer, ensure_ascii=False, indent=2 if looked_at else None))
+    put(json_text(answer, indent=2 if sys.stdout.isatty() else None))
+
+
+def json_text(answer: object, *, indent: int | None = None) -> str:
+    """Return JSON that loses nothing on a terminal: what is no letter is escaped in it."""
+    return _TURNS.sub(_escaped, json.dumps(answer, ensure_ascii=False, indent=indent))
 
 
 def plain(text: str) -> str:
-    """Return the text without anything that a terminal takes as an order."""
-    return _ORDERS.sub("", text)
+    """Return the text without anything that a terminal takes as an order, or that misleads."""
+    return _TURNS.sub(_escaped, _ORDERS.sub("", text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def table(rows: Sequence[Mapping[str, Any]], *columns: Column, none: str) -> None:

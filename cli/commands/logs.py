@@ -11,7 +11,7 @@ from cli import names
 from cli.connection import connect
 from cli.failures import ExitCode, Failed
 from cli.options import Deployment, Json
-from cli.terminal import put, put_json, say
+from cli.terminal import json_text, put, put_json, say
 from cli.times import moment_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def logs(
             return
         for line in _followed(api, path, query):
             if json:
-                put(json_module.dumps(line, ensure_ascii=False))
+                put(json_text(line))
             else:
                 put(_text(line))
 

@@ -34,6 +34,15 @@ TAKE_THE_TERMINAL = (
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
 PATIENCE_SECONDS = 60.0
+HOSTILE = r"""
+import sys
+sys.stdout.buffer.write(
+    "\x1b[2J\x1b[31mcoloured\x1b[0m \x1b]8;;https://evil.example\x07link\x1b]8;;\x07 ended\n"
+    "\x1b]0;new title\x07\x1b]52;c;ZXZpbA==\x1b\\ bell\x07 \x9b2J"
+    " \x1bc admin\u202etxt.exe\n".encode()
+)
+"""
+"""What a program writes that wants to do more than be read."""
 
 
 @dataclass
@@ -211,6 +220,8 @@ def hello(tallyport: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> I
     """A folder of code that is deployed under the name hello."""
     folder = tmp_path_factory.mktemp("code") / "hello"
     shutil.copytree(ROOT / "examples" / "python", folder)
+    program = (folder / "main.py").read_text()
+    (folder / "main.py").write_text(HOSTILE + program)
     tallyport.ok("init", str(folder), "--port", "8080")
     deployed = tallyport.ok("deploy", str(folder), "--env", "GREETING=hi")
     assert deployed.out == f"{url_of(tallyport, 'hello')}\n"

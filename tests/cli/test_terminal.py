@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from cli.terminal import plain
 from tests.cli.conftest import CommandLine
 from tests.platform import PASSWORD, Person
 
@@ -79,6 +80,37 @@ def test_followed_lines_come_until_ctrl_c(tallyport: CommandLine) -> None:
         terminal.type("\x03")
         assert terminal.end() == 130
     assert terminal.shown.endswith("^C")
+
+
+@pytest.mark.usefixtures("hello")
+def test_what_a_program_writes_is_nothing_but_text_on_a_terminal(tallyport: CommandLine) -> None:
+    with tallyport.terminal("logs", "hello") as terminal:
+        assert terminal.end() == 0
+    assert "coloured link ended" in terminal.shown
+    assert "admin\\u202etxt.exe" in terminal.shown
+    assert not set(terminal.shown) & set("\x1b\x07\x9b\u202e")
+    with tallyport.terminal("logs", "hello", "--json") as terminal:
+        assert terminal.end() == 0
+    assert not set(terminal.shown) & set("\x1b\x07\x9b\u202e")
+    said = [line["message"] for line in json.loads(terminal.shown)["logs"]]
+    assert any(text.endswith("\x1bc admin\u202etxt.exe") for text in said), "nothing is lost"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[1;31mb\x1b[0mc\x1b[?25l", "abc"),
+        ("\x1b]0;title\x07a\x1b]8;;http://evil\x1b\\b", "ab"),
+        ("\x1bPq#0\x1b\\a\x1b_command\x1b\\b\x1bc", "ab"),
+        ("\x1b\x1b[0m[2Ja\x1b[9", "[2Ja9"),
+        ("a\x9b2J\x00\x08\x7f\r\u2028", "a2J"),
+        ("\x1b]unterminated\nnext", "\nnext"),
+        ("a\u202eb\u2066\u200f", "a\\u202eb\\u2066\\u200f"),
+        ("tabs\tand é 漢 🦊", "tabs\tand é 漢 🦊"),
+    ],
+)
+def test_orders_are_left_out_and_what_turns_the_writing_is_named(text: str, shown: str) -> None:
+    assert plain(text) == shown
 
 
 def test_events_are_told_as_they_happen(tallyport: CommandLine) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,21 @@ from tests.dashboard.conftest import ROOT, Deployed, Visit
 from tests.platform import PASSWORD, Person, Platform
 
 Join = Callable[[], Person]
+HOSTILE = r"""
+import sys
+for line in (
+    "\x1b[2J\x1b[31mcoloured\x1b[0m \x1b]8;;https://evil.example\x07link\x1b]8;;\x07"
+    "\x1b]0;new title\x07 ended",
+    "bell\x07 \x9b2J \x1bc \x1bPq#0\x1b\\ \x1b[999",
+    "admin\u202etxt.exe",
+    "<img src=x onerror=window.__pwned=1>",
+    '{"level": "info", "message": "json \\u001b[31mred\\u001b[0m \\u202eflip"}',
+    "x" * 15_000,
+):
+    sys.stdout.buffer.write(line.encode() + b"\n")
+"""
+"""What a program writes that wants to be more than text."""
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 MANY = 10_000
 ELEMENTS_MAX = 1000
 """Of a page with the whole of a full list on it: what is drawn does not grow with the list."""
@@ -23,7 +39,7 @@ def test_code_is_uploaded_and_seen_being_built(visit: Visit, join: Join) -> None
     page, person = visit.page, join()
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
-        packed.writestr("main.py", (ROOT / "examples/python/main.py").read_text())
+        packed.writestr("main.py", HOSTILE + (ROOT / "examples/python/main.py").read_text())
     visit.sign_in(person, at="/deployments/new")
     page.get_by_role("button", name="Code").click()
     page.get_by_label("Archive").set_input_files(
@@ -37,6 +53,19 @@ def test_code_is_uploaded_and_seen_being_built(visit: Visit, join: Join) -> None
     expect(lines).to_contain_text("building with python")
     expect(page.locator(".page-head")).to_contain_text("running")
     visit.look("deployment-built")
+    page.get_by_role("link", name="Logs").click()
+    expect(lines).to_contain_text("coloured link ended")
+    expect(lines).to_contain_text("admin\\u202etxt.exe")
+    expect(lines).to_contain_text("json red \\u202eflip")
+    expect(lines).to_contain_text("<img src=x onerror=window.__pwned=1>")
+    assert lines.locator("img, a").count() == 0
+    assert page.evaluate("window.__pwned") is None
+    assert not UNSEEN.search(lines.inner_text())
+    expect(lines).not_to_contain_text("x" * 3000)
+    visit.look("hostile-lines")
+    visit.must_be_accessible()
+    lines.get_by_role("button", name="Show all 15,000 characters").click()
+    expect(lines).to_contain_text("x" * 15_000)
 
 
 def test_a_domain_shows_the_records_to_copy(visit: Visit, deployed: Deployed) -> None:
@@ -55,6 +84,20 @@ def test_a_domain_shows_the_records_to_copy(visit: Visit, deployed: Deployed) ->
             assert page.evaluate("navigator.clipboard.readText()") == record[part]
     visit.look("domain")
     visit.must_be_accessible()
+    other = f"other-{deployed.app}"
+    sample = {"image": "tallyport/echo", "port": 8080, "replicas": 0}
+    other_id = deployed.person.post("/deployments", appName=other, **sample)["id"]
+    card.get_by_role("button", name="Move", exact=True).click()
+    page.get_by_label("To deployment").fill("nothing-of-ours")
+    page.get_by_role("dialog").get_by_role("button", name="Move").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("nothing-of-ours")
+    visit.look("domain-moving")
+    visit.must_be_accessible()
+    page.get_by_label("To deployment").fill(other)
+    page.get_by_role("dialog").get_by_role("button", name="Move").click()
+    expect(page.get_by_role("heading", name="No domains")).to_be_visible()
+    page.goto(f"/deployments/{other_id}/domains")
+    expect(card.get_by_role("row").filter(has_text="TXT")).to_be_visible()
     card.get_by_role("button", name="Remove").click()
     page.get_by_label(f"Type {name} to confirm").fill(name)
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()

@@ -41,6 +41,28 @@ export function Dialog({
   );
 }
 
+/** What a form in a dialog ends with: doing it, and doing nothing. */
+export function DialogButtons({
+  verb,
+  busy,
+  close,
+}: {
+  verb: string;
+  busy: boolean;
+  close: () => void;
+}) {
+  return (
+    <>
+      <Button type="submit" busy={busy}>
+        {verb}
+      </Button>
+      <Button look="secondary" onClick={close}>
+        Cancel
+      </Button>
+    </>
+  );
+}
+
 /** Asks before harm is done; for what cannot be undone, by its name typed out. */
 export function Confirm({
   title,

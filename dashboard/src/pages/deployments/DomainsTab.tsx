@@ -15,8 +15,9 @@ import { Pager, Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
 import { mayWrite, useTeams } from "../../session/teams";
 import type { TabProps } from "./DeploymentPage";
+import { MoveDomain } from "./MoveDomain";
 
-type Domain = Schema["DomainOut"];
+export type Domain = Schema["DomainOut"];
 type DnsRecord = Schema["DnsRecordOut"];
 
 const RECORD_COLUMNS: ReadonlyArray<Column<DnsRecord>> = [
@@ -101,7 +102,13 @@ export function DomainsTab({ deployment, news }: TabProps) {
               </section>
             )}
             {domains.map((domain) => (
-              <OneDomain key={domain.id} domain={domain} writes={writes} changed={list.reload} />
+              <OneDomain
+                key={domain.id}
+                domain={domain}
+                teamId={deployment.teamId}
+                writes={writes}
+                changed={list.reload}
+              />
             ))}
             <Pager pagination={pagination} go={setPage} />
           </>
@@ -113,14 +120,17 @@ export function DomainsTab({ deployment, news }: TabProps) {
 
 function OneDomain({
   domain,
+  teamId,
   writes,
   changed,
 }: {
   domain: Domain;
+  teamId: string;
   writes: boolean;
   changed: () => void;
 }) {
   const [removing, setRemoving] = useState(false);
+  const [moving, setMoving] = useState(false);
   const params = { path: { deployment_id: domain.deploymentId, domain_id: domain.id } };
   const verify = useAction(async () => {
     const route = "/v1/deployments/{deployment_id}/domains/{domain_id}/verify";
@@ -138,6 +148,9 @@ function OneDomain({
           <div className="row">
             <Button look="secondary" small busy={verify.busy} onClick={() => void verify.run()}>
               Check now
+            </Button>
+            <Button look="secondary" small onClick={() => setMoving(true)}>
+              Move
             </Button>
             <Button look="danger" small onClick={() => setRemoving(true)}>
               Remove
@@ -175,6 +188,14 @@ function OneDomain({
           </>
         )}
       </p>
+      {moving && (
+        <MoveDomain
+          domain={domain}
+          teamId={teamId}
+          close={() => setMoving(false)}
+          changed={changed}
+        />
+      )}
       {removing && (
         <Confirm
           title={`Remove ${domain.domain}?`}

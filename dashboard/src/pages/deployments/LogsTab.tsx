@@ -1,15 +1,17 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { socketAddress } from "../../api/live";
 import { Button } from "../../components/Button";
 import { Choices } from "../../components/Tabs";
 import type { Schema } from "../../api/client";
 import type { TabProps } from "./DeploymentPage";
+import { wordsOf } from "./lines";
 
 type Line = Schema["Line"] & { number: number };
 type Level = "all" | "warning" | "error";
 
 const KEPT_MAX = 2000;
 const TAIL = 300;
+const SHOWN_CHARACTERS_MAX = 1000;
 const AGAIN_SECONDS = 3;
 const LEVELS: ReadonlyArray<{ value: Level; name: string }> = [
   { value: "all", name: "All" },
@@ -75,7 +77,7 @@ export function LogsTab({ deployment }: TabProps) {
               {clock.format(new Date(line.timestamp))}
             </time>
             <span className="level">{line.level}</span>
-            <Message text={plain(line.message)} />
+            <Message line={line.message} />
           </div>
         ))}
         {visible.length === 0 && (
@@ -90,32 +92,23 @@ export function LogsTab({ deployment }: TabProps) {
   );
 }
 
-/** A line as it is; of one that is JSON, what it says first and the rest after it. */
-function Message({ text }: { text: string }) {
-  const fields = fieldsOf(text);
-  if (!fields) return <span className="message">{text}</span>;
-  const { message, msg, level: _level, timestamp: _timestamp, ...rest } = fields;
+/** What a line says; of a very long one its beginning, until somebody wants all of it. */
+function Message({ line }: { line: string }) {
+  const [whole, setWhole] = useState(false);
+  const { said, rest } = useMemo(() => wordsOf(line), [line]);
+  const length = said.length + rest.length;
+  const cut = !whole && length > SHOWN_CHARACTERS_MAX;
   return (
-    <span className="message" title={text}>
-      {String(message ?? msg)}{" "}
-      <span className="soft">
-        {Object.entries(rest)
-          .filter(([, value]) => value !== null)
-          .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
-          .join(" ")}
-      </span>
+    <span className="message">
+      {cut ? `${said.slice(0, SHOWN_CHARACTERS_MAX)} … ` : said}
+      {!cut && rest && <span className="soft"> {rest}</span>}
+      {cut && (
+        <Button look="secondary" small onClick={() => setWhole(true)}>
+          Show all {length.toLocaleString()} characters
+        </Button>
+      )}
     </span>
   );
-}
-
-function fieldsOf(text: string): Record<string, unknown> | undefined {
-  if (!text.startsWith("{")) return undefined;
-  try {
-    const fields = JSON.parse(text) as Record<string, unknown>;
-    return "message" in fields || "msg" in fields ? fields : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Keeps the newest lines while connected; begins anew when the search changes. */
@@ -162,12 +155,4 @@ function useLines(deploymentId: string, search: string, paused: boolean) {
   }, [deploymentId, search, paused, round]);
 
   return { lines, connected };
-}
-
-/** Returns a line without the colours that a terminal would show. */
-function plain(message: string): string {
-  return message.replace(
-    /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)/g,
-    "",
-  );
 }
