@@ -6,7 +6,7 @@ transaction, so nothing is told twice for one event, and nothing is left out. It
 are sealed, as in the log.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -75,10 +75,12 @@ class Enqueue(msgspec.Struct, frozen=True):
     """A message is to be sent, unless it is known already."""
 
     message: Message
+    first: bool = False
+    """Before all that waits, and at once: somebody looks at what becomes of it."""
 
 
 class SendAgain(msgspec.Struct, frozen=True):
-    """A message is to be sent now, whatever became of it."""
+    """A message is to be sent before all that waits, whatever became of it."""
 
     webhook_id: str
     delivery_id: str
@@ -133,6 +135,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     due_at: datetime | None = None
     """When it is tried again, of a pending one."""
+    rests_until: datetime | None = None
+    """Until when its endpoint is left alone."""
 
 
 class Ledger(Protocol):
@@ -156,15 +160,19 @@ class Ledger(Protocol):
         now: datetime,
         limit: int,
         per_endpoint: int,
-        but_deliveries: Collection[str],
-        but_endpoints: Collection[str],
-        healthy_only: bool,
+        under_way: Collection[str],
+        busy: Mapping[str, int],
+        failing: bool,
     ) -> Sequence[Due]:
-        """Return messages whose time has come, at most so many of one endpoint."""
+        """Return messages whose time has come, to endpoints that take nothing or to all others.
+
+        With those under way, which `busy` counts by endpoint, at most so many are of one endpoint;
+        and its second one comes after the first one of all others.
+        """
         ...
 
     async def next_due(self, *, after: datetime) -> datetime | None:
-        """Return when the first of those that are not due yet will be."""
+        """Return when the first that is not due yet, or whose endpoint rests, will be."""
         ...
 
     async def record(self, due: Due, attempt: Attempt, verdict: Verdict) -> datetime | None:

@@ -4,7 +4,7 @@ The tables are no views: a message stays as it was sent, so they are written onc
 never filled anew.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS webhook_endpoints (
     enabled boolean NOT NULL,
     failing_since timestamptz
 );
+ALTER TABLE webhook_endpoints ADD COLUMN IF NOT EXISTS rests_until timestamptz;
 CREATE INDEX IF NOT EXISTS webhook_endpoints_of_team ON webhook_endpoints (team_id);
 CREATE TABLE IF NOT EXISTS webhook_deliveries (
     id text PRIMARY KEY,
@@ -101,9 +102,13 @@ _ENQUEUE = (
     " SELECT %s, webhook_id, %s, %s, %s, %s, clock_timestamp() FROM webhook_endpoints"
     " WHERE webhook_id = %s ON CONFLICT (webhook_id, cursor)"
 )
-_AGAIN = "status = 'pending', due_at = clock_timestamp(), tries = 0"
-
-_SEND_AGAIN = f"UPDATE webhook_deliveries SET {_AGAIN} WHERE id = %s AND webhook_id = %s".encode()  # noqa: S608 - ours
+_AGAIN = "status = 'pending', tries = 0, due_at = "
+_SEND_FIRST = (
+    f"UPDATE webhook_deliveries SET {_AGAIN} (SELECT"  # noqa: S608 - ours
+    " least(min(due_at) - interval '1 microsecond', clock_timestamp())"
+    " FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND status = 'pending')"
+    " WHERE id = %(id)s AND webhook_id = %(webhook_id)s"
+).encode()
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -141,36 +146,47 @@ class PostgresLedger:
         now: datetime,
         limit: int,
         per_endpoint: int,
-        but_deliveries: Collection[str],
-        but_endpoints: Collection[str],
-        healthy_only: bool,
+        under_way: Collection[str],
+        busy: Mapping[str, int],
+        failing: bool,
     ) -> Sequence[Due]:
         """Ask each endpoint's own queue, so that a long one hides no other."""
         rows = await self._rows(
             f"SELECT {', '.join(f'e.{each}' for each in _ENDPOINT.split(', '))}, d.*"  # noqa: S608 - ours
-            " FROM webhook_endpoints AS e CROSS JOIN LATERAL ("
-            "  SELECT id, cursor, position, event_type, body, tries, due_at"
+            " FROM webhook_endpoints AS e"
+            " LEFT JOIN unnest(%(busy)s::text[], %(numbers)s::int[]) AS b (webhook_id, number)"
+            " USING (webhook_id) CROSS JOIN LATERAL ("
+            "  SELECT id, cursor, position, event_type, body, tries, due_at,"
+            "  row_number() OVER (ORDER BY due_at, id) + coalesce(b.number, 0) AS place"
             "  FROM webhook_deliveries WHERE webhook_id = e.webhook_id AND status = 'pending'"
-            "  AND due_at <= %s AND id <> ALL(%s) AND (e.enabled OR event_type = 'webhook.test')"
-            "  ORDER BY due_at, id LIMIT %s) AS d"
-            " WHERE e.webhook_id <> ALL(%s) AND (e.failing_since IS NULL OR NOT %s)"
-            " ORDER BY d.due_at, d.id LIMIT %s",
-            now,
-            list(but_deliveries),
-            per_endpoint,
-            list(but_endpoints),
-            healthy_only,
-            limit,
+            "  AND due_at <= %(now)s AND id <> ALL(%(under_way)s)"
+            "  AND (e.enabled OR event_type = 'webhook.test') ORDER BY due_at, id"
+            "  LIMIT greatest(%(per_endpoint)s - coalesce(b.number, 0), 0)) AS d"
+            " WHERE (e.failing_since IS NOT NULL) = %(failing)s"
+            " AND (e.rests_until IS NULL OR e.rests_until <= %(now)s)"
+            " ORDER BY d.place, d.due_at, d.id LIMIT %(limit)s",
+            {
+                "now": now,
+                "limit": limit,
+                "per_endpoint": per_endpoint,
+                "under_way": list(under_way),
+                "busy": list(busy),
+                "numbers": list(busy.values()),
+                "failing": failing,
+            },
         )
         return [_due(row) for row in rows]
 
     async def next_due(self, *, after: datetime) -> datetime | None:
-        """Return when the first of those that are not due yet will be."""
+        """Return when the first that is not due yet, or whose endpoint rests, will be."""
         [row] = await self._rows(
-            "SELECT min(d.due_at) AS at FROM webhook_endpoints AS e CROSS JOIN LATERAL"
+            "SELECT min(greatest(d.due_at, e.rests_until)) AS at"
+            " FROM webhook_endpoints AS e CROSS JOIN LATERAL"
             " (SELECT due_at FROM webhook_deliveries WHERE webhook_id = e.webhook_id"
-            "  AND status = 'pending' AND due_at > %s ORDER BY due_at, id LIMIT 1) AS d",
-            after,
+            "  AND status = 'pending'"
+            "  AND due_at > CASE WHEN e.rests_until > %(after)s THEN '-infinity' ELSE %(after)s END"
+            "  ORDER BY due_at, id LIMIT 1) AS d",
+            {"after": after},
         )
         at: datetime | None = row["at"]
         return at
@@ -219,9 +235,14 @@ class PostgresLedger:
             )
             cursor = await connection.execute(
                 "UPDATE webhook_endpoints"
-                " SET failing_since = CASE WHEN %s THEN NULL ELSE coalesce(failing_since, %s) END"
-                " WHERE webhook_id = %s RETURNING failing_since",
-                (verdict.status == "delivered", attempt.at, due.message.webhook_id),
+                " SET failing_since = CASE WHEN %s THEN NULL ELSE coalesce(failing_since, %s) END,"
+                " rests_until = %s WHERE webhook_id = %s RETURNING failing_since",
+                (
+                    verdict.status == "delivered",
+                    attempt.at,
+                    verdict.rests_until,
+                    due.message.webhook_id,
+                ),
             )
             row = await cursor.fetchone()
         return row[0] if row is not None else None
@@ -236,7 +257,7 @@ class PostgresLedger:
     ) -> None:
         """Write a part of a replay together with how far it got."""
         wanted = " AND webhook_deliveries.status <> 'delivered'" if replay.missed_only else ""
-        statement = f"{_ENQUEUE} DO UPDATE SET {_AGAIN} WHERE true{wanted}"
+        statement = f"{_ENQUEUE} DO UPDATE SET {_AGAIN} clock_timestamp() WHERE true{wanted}"
         async with self._pool.connection() as connection, connection.transaction():
             for message in messages:
                 await connection.execute(statement.encode(), _values(message))
@@ -261,7 +282,7 @@ class PostgresLedger:
             )
         return int(cursor.rowcount)
 
-    async def _rows(self, query: str, *parameters: object) -> list[DictRow]:
+    async def _rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(query.encode(), parameters)
@@ -279,8 +300,9 @@ async def _write(connection: Connection, change: Change) -> None:
                 " event_types = excluded.event_types, secret = excluded.secret,"
                 " previous_secret = excluded.previous_secret,"
                 " previous_until = excluded.previous_until, enabled = excluded.enabled,"
-                " failing_since = CASE WHEN (webhook_endpoints.enabled, webhook_endpoints.url)"
-                "  = (excluded.enabled, excluded.url) THEN webhook_endpoints.failing_since END",
+                " (failing_since, rests_until) = (SELECT webhook_endpoints.failing_since,"
+                "  webhook_endpoints.rests_until WHERE (webhook_endpoints.enabled,"
+                "  webhook_endpoints.url) = (excluded.enabled, excluded.url))",
                 (
                     endpoint.webhook_id,
                     endpoint.team_id,
@@ -298,13 +320,12 @@ async def _write(connection: Connection, change: Change) -> None:
             )
         case RemoveTeam(team_id):
             await connection.execute("DELETE FROM webhook_endpoints WHERE team_id = %s", (team_id,))
-        case Enqueue(message):
+        case Enqueue(message, first):
             await connection.execute(f"{_ENQUEUE} DO NOTHING".encode(), _values(message))
+            if first:
+                await _send_first(connection, message.webhook_id, message.delivery_id)
         case SendAgain(webhook_id, delivery_id):
-            await connection.execute(
-                _SEND_AGAIN,
-                (delivery_id, webhook_id),
-            )
+            await _send_first(connection, webhook_id, delivery_id)
         case GiveUp(webhook_id, why):
             await connection.execute(
                 "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL, problem = %s"
@@ -323,6 +344,15 @@ async def _write(connection: Connection, change: Change) -> None:
                     change.webhook_id,
                 ),
             )
+
+
+async def _send_first(connection: Connection, webhook_id: str, delivery_id: str) -> None:
+    """Put a message before all others of its endpoint, and wake that one."""
+    names = {"webhook_id": webhook_id, "id": delivery_id}
+    await connection.execute(
+        "UPDATE webhook_endpoints SET rests_until = NULL WHERE webhook_id = %(webhook_id)s", names
+    )
+    await connection.execute(_SEND_FIRST, names)
 
 
 def _values(message: Message) -> tuple[object, ...]:

@@ -198,9 +198,9 @@ async def test_what_was_told_is_listed_with_every_answer(api: Api) -> None:
             now=at,
             limit=9,
             per_endpoint=9,
-            but_deliveries=[],
-            but_endpoints=[],
-            healthy_only=False,
+            under_way=[],
+            busy={},
+            failing=False,
         )
     }
     said = "<script>alert(1)</script>"

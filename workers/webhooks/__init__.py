@@ -23,6 +23,12 @@ class SenderOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The same for one endpoint; for one that takes nothing it is 1."""
     failing_share: float = 0.5
     """So much of all places may be taken by endpoints that take nothing."""
+    further_share: float = 0.75
+    """Once so much of all places is taken, an endpoint gets one and no further ones."""
+    rest_share: float = 0.1
+    """Who failed twice in a row rests for so much of the time for which it has taken nothing."""
+    rest_seconds_min: float = 1.0
+    rest_seconds_max: float = 60.0
     waits_seconds: tuple[float, ...] = (
         5.0,
         5 * MINUTE,

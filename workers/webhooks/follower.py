@@ -316,7 +316,7 @@ def _of_known(event: object, recorded: RecordedEvent, endpoint: Endpoint) -> lis
         case WebhookDeleted():
             return [RemoveEndpoint(webhook_id)]
         case WebhookTestRequested():
-            return [Enqueue(_test_message(event, recorded, endpoint))]
+            return [Enqueue(_test_message(event, recorded, endpoint), first=True)]
         case WebhookRetryRequested():
             return [SendAgain(webhook_id, event.delivery_id)]
         case WebhookReplayRequested():

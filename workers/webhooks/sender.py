@@ -94,40 +94,40 @@ class Sender:
             UNDER_WAY.set(0)
 
     async def _start_what_is_due(self) -> None:
+        await self._start_due(failing=False)
+        await self._start_due(failing=True)
+        UNDER_WAY.set(len(self._under_way))
+
+    async def _start_due(self, *, failing: bool) -> None:
+        """Start messages to endpoints that take nothing, or to the others, where there is room."""
         options = self._options
         endpoints = [endpoint for endpoint, _ in self._under_way.values()]
-        busy = Tally(endpoint.webhook_id for endpoint in endpoints)
-        failing = {e.webhook_id for e in endpoints if e.failing_since is not None}
-        failing_max = int(options.at_once_max * options.failing_share)
-        taken_by_failing = sum(busy[each] for each in failing)
-        free = options.at_once_max - len(endpoints)
-        if free <= 0:
+        room = options.at_once_max - len(endpoints)
+        each_max = options.per_endpoint_max
+        if failing:
+            each_max = 1
+            known = sum(endpoint.failing_since is not None for endpoint in endpoints)
+            room = min(room, int(options.at_once_max * options.failing_share) - known)
+        if room <= 0:
             return
+        busy = Tally(endpoint.webhook_id for endpoint in endpoints)
         found = await self._ledger.due(
             now=self._clock(),
-            limit=free,
-            per_endpoint=options.per_endpoint_max,
-            but_deliveries=list(self._under_way),
-            but_endpoints=[
-                each
-                for each, number in busy.items()
-                if each in failing or number >= options.per_endpoint_max
-            ],
-            healthy_only=taken_by_failing >= failing_max,
+            limit=room,
+            per_endpoint=each_max,
+            under_way=list(self._under_way),
+            busy=busy,
+            failing=failing,
         )
+        further_max = options.at_once_max * options.further_share
         for due in found:
             endpoint = due.endpoint
-            is_failing = endpoint.failing_since is not None
-            if busy[endpoint.webhook_id] >= (1 if is_failing else options.per_endpoint_max):
-                continue
-            if is_failing and taken_by_failing >= failing_max:
-                continue
+            if busy[endpoint.webhook_id] and len(self._under_way) >= further_max:
+                break
             busy[endpoint.webhook_id] += 1
-            taken_by_failing += is_failing
             task = asyncio.create_task(self._send(due))
             task.add_done_callback(lambda _: self._news.set())
             self._under_way[due.message.delivery_id] = (endpoint, task)
-        UNDER_WAY.set(len(self._under_way))
 
     def _reap(self) -> None:
         """Let go of what has ended; an error of the ledger ends the whole sender."""
@@ -196,15 +196,26 @@ class Sender:
     def _verdict(self, due: Due, answer: Answer | None) -> Verdict:
         if answer is not None and answer.status in TAKEN:
             return Verdict(status="delivered")
+        now = self._clock()
+        rests_until = self._rests_until(due.endpoint, now)
         waits = self._options.waits_seconds
         if due.tries >= len(waits) or (answer is not None and answer.status == GONE):
-            return Verdict(status="failed")
-        now = self._clock()
+            return Verdict(status="failed", rests_until=rests_until)
         seconds = waits[due.tries] * (1 + random.uniform(0, self._options.jitter))  # noqa: S311 - no secret
         if answer is not None and answer.retry_after is not None:
             asked = min(_seconds_in(answer.retry_after, now), self._options.retry_after_seconds_max)
             seconds = max(seconds, asked)
-        return Verdict(status="pending", due_at=now + timedelta(seconds=seconds))
+        due_at = now + timedelta(seconds=seconds)
+        return Verdict(status="pending", due_at=due_at, rests_until=rests_until)
+
+    def _rests_until(self, endpoint: Endpoint, now: datetime) -> datetime | None:
+        """Return until when an endpoint that took nothing, once more, is left alone."""
+        if endpoint.failing_since is None:
+            return None
+        options = self._options
+        seconds = (now - endpoint.failing_since).total_seconds() * options.rest_share
+        seconds = min(max(seconds, options.rest_seconds_min), options.rest_seconds_max)
+        return now + timedelta(seconds=seconds)
 
     def _count(self, due: Due, attempt: Attempt, verdict: Verdict) -> None:
         about = {

@@ -1,4 +1,4 @@
-"""Sending: signed, again until it is taken, and a dead endpoint is nobody else's trouble."""
+"""Sending: signed, and again until it is taken."""
 
 import asyncio
 import json
@@ -199,7 +199,9 @@ async def test_after_days_without_one_message_taken_it_is_disabled_and_nothing_i
     await scene.make()
     scene.receiver.answers["/hook"] = answering(500)
     await scene.keys(2)
-    scene.start(clock=clock, look_seconds=0.02, waits_seconds=(24 * 3600.0,) * 9)
+    scene.start(
+        clock=clock, look_seconds=0.02, waits_seconds=(24 * 3600.0,) * 9, rest_seconds_max=0.0
+    )
     for day in range(3):
         await scene.until("(SELECT min(attempts) = %s FROM webhook_deliveries)", day + 1)
         assert (await scene.ledger.endpoints())[0].enabled
@@ -243,64 +245,6 @@ async def test_one_message_taken_and_the_days_begin_anew(scene: Scene) -> None:
     await scene.settled()
     [endpoint] = await scene.ledger.endpoints()
     assert endpoint.failing_since is None
-
-
-async def test_a_dead_endpoint_has_one_place_and_delays_nobody(scene: Scene) -> None:
-    """The dead one answers nothing while all of the other's messages are taken."""
-    release = asyncio.Event()
-
-    async def never(_: Posted, __: asyncio.StreamWriter) -> None:
-        await release.wait()
-
-    dead = (await scene.make("/dead")).webhook.webhook_id
-    await scene.make("/well")
-    scene.receiver.answers["/dead"] = never
-    async with scene.installation.pool.connection() as connection:
-        scene.start(at_once_max=4, per_endpoint_max=2)
-        await scene.caught_up()
-        await connection.execute(
-            "UPDATE webhook_endpoints SET failing_since = now() WHERE webhook_id = %s", (dead,)
-        )
-    await scene.keys(20)
-    await scene.receiver.until(20, "/well")
-    await scene.settled(number=20)
-    assert len(scene.receiver.at("/dead")) == 1
-    release.set()
-
-
-async def test_many_dead_endpoints_leave_half_of_the_places_to_the_others(scene: Scene) -> None:
-    release = asyncio.Event()
-
-    async def never(_: Posted, __: asyncio.StreamWriter) -> None:
-        await release.wait()
-
-    for number in range(6):
-        await scene.make(f"/dead{number}")
-        scene.receiver.answers[f"/dead{number}"] = never
-    scene.start(at_once_max=4, per_endpoint_max=2)
-    await scene.caught_up()
-    async with scene.installation.pool.connection() as connection:
-        await connection.execute("UPDATE webhook_endpoints SET failing_since = now()")
-    await scene.make("/well")
-    await scene.keys(10)
-    await scene.receiver.until(10, "/well")
-    dead = [each for each in scene.receiver.posted if each.path.startswith("/dead")]
-    assert len(dead) == 2
-    release.set()
-
-
-async def test_one_endpoint_gets_only_so_much_at_once(scene: Scene) -> None:
-    async def slowly(posted: Posted, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.02)
-        await answering(200)(posted, writer)
-
-    await scene.make()
-    scene.receiver.answers["/hook"] = slowly
-    await scene.keys(12)
-    scene.start(per_endpoint_max=3)
-    await scene.settled(number=12)
-    assert 1 <= scene.receiver.under_way_most <= 3
-    assert len(scene.receiver.at()) == 12
 
 
 async def test_a_message_goes_to_where_the_webhook_leads_now(scene: Scene) -> None:
