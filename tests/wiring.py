@@ -261,7 +261,7 @@ class Installation:
 
     async def until(self, condition: str, *parameters: object) -> None:
         """Return when the database says so."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await self.query(f"SELECT WHERE NOT ({condition})", *parameters):  # noqa: ASYNC110 - the database is asked
                 await asyncio.sleep(0.01)
 
