@@ -1,9 +1,10 @@
 """Makes uploaded code into images: a Dockerfile of ours on the runtime's base image.
 
 What the code requires is a layer of its own, so a change of the code alone fetches nothing again.
-A build reaches the network only where something has to be fetched, and then Docker's default one,
-where nothing of the platform is. What is run during a build is the code's own, so it is run as
-nobody, with limits on memory, time and size.
+A build reaches the network only where something has to be fetched, and then one of its own, where
+nothing of the platform is. What is run during a build is the code's own, so it is run as nobody,
+with limits on memory, processor, files, processes, time and size. What an engine does not let a
+build say (no capability at all, a read-only root) is not there; being nobody has to do.
 """
 
 import json
@@ -24,12 +25,18 @@ from docker.errors import APIError, ImageNotFound
 
 from domain.kernel.errors import RuleViolated
 from infrastructure.containers import BuildFailed, NotRunnable, ReplicaSpec
+from infrastructure.containers.docker_networks import DockerNetworks
+from infrastructure.containers.docker_request import ulimits
 from infrastructure.sources import Runtime, SourceFiles, SourceReference, source_of
 from infrastructure.sources.conventions import GO_PROGRAM, READ, StartPlan, start_plan
 
 LAYOUT = 1
 """Part of an image's name: count up when this file makes another image of the same code."""
 NOBODY = "65534:65534"
+NETWORK = "builds"
+"""Of an installation, beside those of its teams."""
+SHARES = 256
+"""A quarter of what a container has by default: builds step back behind what serves."""
 BUILDS_AT_ONCE = 2
 LAST_LINES = 10
 LINE_LENGTH_MAX = 4096
@@ -84,6 +91,7 @@ class DockerBuilds:
         self._options = options
         self._told = told
         self._turns = threading.BoundedSemaphore(BUILDS_AT_ONCE)
+        self._networks = DockerNetworks(installation, internal=False, neighbours_meet=False)
 
     def reference(self, source: SourceReference) -> str:
         """Return the name of the code's image."""
@@ -149,6 +157,9 @@ class DockerBuilds:
     ) -> Iterator[str]:
         memory = self._options.memory_bytes
         deadline = time.monotonic() + self._options.seconds_max
+        network = self._networks.ensure(api, NETWORK) if plan.fetches else "none"
+        # The engine takes this too, the library's `build` does not: so as what every request has.
+        api.params = {"ulimits": json.dumps(ulimits())}
         for told in api.build(
             fileobj=context,
             custom_context=True,
@@ -157,8 +168,8 @@ class DockerBuilds:
             forcerm=True,
             decode=True,
             labels={LABEL: self._installation},
-            network_mode="default" if plan.fetches else "none",
-            container_limits={"memory": memory, "memswap": memory},
+            network_mode=network,
+            container_limits={"memory": memory, "memswap": memory, "cpushares": SHARES},
         ):
             if "error" in told:
                 raise _StepFailed(str(told["error"]).strip())

@@ -25,6 +25,7 @@ ATTEMPTS = 50
 FORBIDDEN = 403
 NOWHERE = "DefaultGatewayIPv4"
 """The engine's name for the address that a network's members send everything else to."""
+ALONE = "com.docker.network.bridge.enable_icc"
 TAKEN = ("pool", "overlap")
 ROUTES = Path("/proc/net/route")
 ROUTE_FIELDS = 8
@@ -33,8 +34,17 @@ ROUTE_FIELDS = 8
 class DockerNetworks:
     """The networks of one installation."""
 
-    def __init__(self, installation: str, *, attach: tuple[str, ...]) -> None:
-        self.internal = True
+    def __init__(
+        self,
+        installation: str,
+        *,
+        attach: tuple[str, ...] = (),
+        internal: bool = True,
+        neighbours_meet: bool = True,
+    ) -> None:
+        """Let members leave unless `internal`, and call each other if `neighbours_meet`."""
+        self.internal = internal
+        self._neighbours_meet = neighbours_meet
         self._installation = installation
         self._attach = attach
         self._lock = threading.Lock()
@@ -81,6 +91,7 @@ class DockerNetworks:
                     internal=self.internal,
                     check_duplicate=True,
                     ipam=ipam,
+                    options=None if self._neighbours_meet else {ALONE: "false"},
                     labels={
                         request.label("installation"): self._installation,
                         request.label("team"): team_id,

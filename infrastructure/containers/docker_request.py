@@ -153,11 +153,7 @@ def _host_config(
         mem_limit=spec.resources.memory_bytes,
         memswap_limit=spec.resources.memory_bytes,
         nano_cpus=spec.resources.cpu_millis * 1_000_000,
-        ulimits=[
-            Ulimit(name="nofile", soft=FILES_MAX, hard=FILES_MAX),
-            Ulimit(name="nproc", soft=PROCESSES_MAX, hard=PROCESSES_MAX),
-            Ulimit(name="core", soft=0, hard=0),
-        ],
+        ulimits=ulimits(),
         oom_kill_disable=False,
         log_config=LogConfig(
             type="local",
@@ -169,6 +165,15 @@ def _host_config(
         publish_all_ports=False,
         port_bindings={spec.port: ("127.0.0.1", None)} if publish else None,
     )
+
+
+def ulimits() -> list[Ulimit]:
+    """Return what every process may open and start; it leaves no core behind."""
+    return [
+        Ulimit(name="nofile", soft=FILES_MAX, hard=FILES_MAX),
+        Ulimit(name="nproc", soft=PROCESSES_MAX, hard=PROCESSES_MAX),
+        Ulimit(name="core", soft=0, hard=0),
+    ]
 
 
 def actual_replica(

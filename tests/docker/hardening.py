@@ -27,6 +27,43 @@ class InspectedDocker(DockerDriver):
         super()._start_container(container_id)
 
 
+def build_deviations(details: Mapping[str, Any]) -> list[str]:
+    """Return in what an inspected container of a build differs from what all must be.
+
+    An engine lets a build say less than a replica: its root is writable, it has Docker's usual
+    capabilities for whoever is root, and nobody is.
+    """
+    host, config = details["HostConfig"], details["Config"]
+    installation = (config.get("Labels") or {}).get("tallyport.source")
+    as_it_must_be = {
+        "Privileged": host.get("Privileged") is False,
+        "CapAdd": not host.get("CapAdd"),
+        "SecurityOpt": "unconfined" not in str(host.get("SecurityOpt")),
+        "User": config.get("User") == "65534:65534",
+        "PidMode": not host.get("PidMode"),
+        "IpcMode": host.get("IpcMode") in {"private", "shareable", ""},
+        "UTSMode": not host.get("UTSMode"),
+        "UsernsMode": not host.get("UsernsMode"),
+        "NetworkMode": host.get("NetworkMode") in {"none", f"tallyport-{installation}-builds"},
+        "Binds": not host.get("Binds"),
+        "Mounts": not details.get("Mounts") and not host.get("Mounts"),
+        "VolumesFrom": not host.get("VolumesFrom"),
+        "Devices": not host.get("Devices") and not host.get("DeviceRequests"),
+        "DeviceCgroupRules": not host.get("DeviceCgroupRules"),
+        "GroupAdd": not host.get("GroupAdd"),
+        "ExtraHosts": not host.get("ExtraHosts"),
+        "Links": not host.get("Links"),
+        "Memory": bool(host.get("Memory")) and host["Memory"] == host.get("MemorySwap"),
+        "CpuShares": host.get("CpuShares") == 256,
+        "Ulimits": {each["Name"]: each["Hard"] for each in host.get("Ulimits") or ()} == ULIMITS,
+        "PublishAllPorts": host.get("PublishAllPorts") is False,
+        "PortBindings": not host.get("PortBindings"),
+        "MaskedPaths": bool(host.get("MaskedPaths")) and bool(host.get("ReadonlyPaths")),
+        "Env": not [each for each in config.get("Env") or () if "TALLYPORT" in each],
+    }
+    return [what for what, well in as_it_must_be.items() if not well]
+
+
 def deviations(details: Mapping[str, Any]) -> list[str]:
     """Return in what an inspected container differs from what all must be."""
     host, config = details["HostConfig"], details["Config"]

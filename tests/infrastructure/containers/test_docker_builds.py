@@ -1,8 +1,13 @@
 """Uploaded code as a container: built on a base image that is made here, with no registry."""
 
+import asyncio
+import io
+import ipaddress
+import tarfile
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -10,12 +15,14 @@ import pytest
 from infrastructure.containers import BuildFailed, ReplicaSpec
 from infrastructure.containers.docker import DockerDriver, DockerOptions
 from infrastructure.containers.docker_builds import BuildOptions, DockerBuilds, docker_file
+from infrastructure.containers.docker_networks import SUBNETS
 from infrastructure.containers.docker_request import API_VERSION
 from infrastructure.containers.python_image import python_image
 from infrastructure.sources import Runtime
 from infrastructure.sources.conventions import StartPlan
 from infrastructure.sources.folder import FolderSources
-from tests.images.programs import catalogue
+from tests.docker.hardening import build_deviations
+from tests.images.programs import busybox_archive, catalogue
 from tests.infrastructure.archives.hostile import tarred, zipped
 from tests.infrastructure.containers.test_drivers import until_answering
 from tests.infrastructure.containers.test_process_builds import EXAMPLES, echoed, sample
@@ -95,6 +102,71 @@ async def test_the_python_sample_is_built_once_and_answers_with_the_request(
     assert not api.images(
         filters={"label": f"tallyport.source={place.driver._options.installation}"}
     )
+
+
+PIP = b"""#!/bin/sh
+cat /proc/self/status /proc/self/limits
+until test -e /tmp/go-on; do sleep 0.1; done
+"""
+"""In place of Python: what a fetching build runs, so long as it is looked at."""
+
+
+@pytest.fixture
+def fetching_base(docker_engine: str) -> Iterator[str]:
+    """Return an image with a shell, whose `python3` is the script above."""
+    archive = io.BytesIO(busybox_archive())
+    with tarfile.open(fileobj=archive, mode="a") as more:
+        program = tarfile.TarInfo("bin/python3")
+        program.size, program.mode = len(PIP), 0o755
+        more.addfile(program, io.BytesIO(PIP))
+    reference = f"tallyport-test/fetching-base:{uuid.uuid4().hex[:8]}"
+    api = docker.APIClient(base_url=docker_engine, version=API_VERSION)
+    try:
+        repository, tag = reference.split(":")
+        api.import_image_from_data(archive.getvalue(), repository=repository, tag=tag)
+        yield reference
+        api.remove_image(reference, force=True)
+    finally:
+        api.close()
+
+
+async def looked_at(api: docker.APIClient, installation: str) -> dict[str, Any]:
+    """Return what the engine says of the container that a build runs in, and let it go on."""
+    filters = {"label": f"tallyport.source={installation}", "status": "running"}
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(120):
+        while not found:
+            await asyncio.sleep(0.05)
+            found = await asyncio.to_thread(api.containers, filters=filters)
+    details: dict[str, Any] = await asyncio.to_thread(api.inspect_container, found[0]["Id"])
+    touching = {"cmd": ["touch", "/tmp/go-on"], "user": "0"}
+    touch = await asyncio.to_thread(api.exec_create, found[0]["Id"], **touching)
+    await asyncio.to_thread(api.exec_start, touch["Id"])
+    return details
+
+
+async def test_what_a_build_runs_is_shut_in_as_far_as_an_engine_lets_a_build_be(
+    tmp_path: Path, docker_engine: str, fetching_base: str, spec: Make
+) -> None:
+    place = Place(tmp_path, docker_engine, fetching_base)
+    try:
+        image = await place.upload(zipped({"main.py": b"", "requirements.txt": b"thing==1\n"}))
+        starting = asyncio.create_task(place.driver.start(spec(image)))
+        api = place.driver._api()
+        details = await looked_at(api, place.driver._options.installation)
+        await starting
+        assert build_deviations(details) == []
+        told = {" ".join(line.split()[:-1]) for line in place.lines}
+        assert "Max processes 1024 1024" in told
+        assert "CapEff:\t0000000000000000" in place.lines
+        network = api.inspect_network(details["HostConfig"]["NetworkMode"])
+        assert network["Options"]["com.docker.network.bridge.enable_icc"] == "false"
+        subnet = ipaddress.IPv4Network(network["IPAM"]["Config"][0]["Subnet"])
+        # So the firewall's rule holds for builds as for replicas.
+        assert subnet.subnet_of(SUBNETS)
+    finally:
+        await place.driver.clear()
+        await place.driver.close()
 
 
 async def test_changed_code_is_another_image(place: Place, spec: Make) -> None:
