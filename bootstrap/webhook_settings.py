@@ -1,6 +1,7 @@
 """The settings about webhooks."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from bootstrap import setting_kinds as kinds
 from bootstrap.setting_kinds import setting
@@ -23,6 +24,14 @@ class Webhooks:
         "Hosts of your own networks that webhooks may go to, at any port and also without TLS; all"
         " others have to be public and are reached at https, port 443.",
         otherwise=(),
+    )
+    ca_file: Path | None = setting(
+        "TALLYPORT_WEBHOOK_CA_FILE",
+        kinds.FOLDER,
+        "",
+        "Whom to trust besides the usual roots when a webhook is told over TLS: a PEM file.",
+        otherwise=None,
+        shown_default="the usual roots alone",
     )
     retention_days: int = setting(
         "TALLYPORT_WEBHOOK_RETENTION_DAYS",

@@ -29,7 +29,11 @@ async def deliver(core: Core) -> None:
         async with core.pool.connection() as connection:
             await tell_progress(connection, LEDGER, progress)
 
-    poster = HttpPoster(private_hosts=settings.private_hosts, connections_max=options.at_once_max)
+    poster = HttpPoster(
+        private_hosts=settings.private_hosts,
+        connections_max=options.at_once_max,
+        ca_file=settings.ca_file,
+    )
     follower = Follower(core.stream(), core.store, core.codec, ledger, tell, news)
     sender = Sender(
         ledger,

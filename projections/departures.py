@@ -92,3 +92,14 @@ async def forsaken_deployments(reader: Reader, *, limit: int) -> Sequence[Forsak
         " WHERE w.status <> 'deleting' LIMIT %s",
         limit,
     )
+
+
+async def forsaken_webhooks(reader: Reader, *, limit: int) -> Sequence[Forsaken]:
+    """Return the webhooks of teams that are no more, also of those that ended with their person."""
+    return await reader.rows(
+        Forsaken,
+        "SELECT w.team_id, w.id FROM views.webhooks AS w WHERE"
+        " EXISTS (SELECT FROM views.departures AS d WHERE d.team_id = w.team_id AND d.dissolved)"
+        " OR EXISTS (SELECT FROM views.erasures AS e WHERE e.team_id = w.team_id) LIMIT %s",
+        limit,
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -100,7 +101,7 @@ async def _read(reader: asyncio.StreamReader) -> Posted:
 
 
 @asynccontextmanager
-async def running_receiver() -> AsyncIterator[Receiver]:
+async def running_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     """Run one; at the end every connection is closed, however long it would have taken."""
     receiver = Receiver()
     tasks: set[asyncio.Task[None]] = set()
@@ -110,7 +111,7 @@ async def running_receiver() -> AsyncIterator[Receiver]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

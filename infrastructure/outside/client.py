@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -116,10 +117,13 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
 class _Transport(httpx.AsyncHTTPTransport):
     """httpx's transport over a network of our own."""
 
-    def __init__(self, network: CheckedNetwork, connections_max: int) -> None:
+    def __init__(self, network: CheckedNetwork, connections_max: int, ca_file: Path | None) -> None:
         super().__init__(trust_env=False, http2=False)
+        trusting = ssl.create_default_context()
+        if ca_file is not None:
+            trusting.load_verify_locations(ca_file)  # besides those trusted anyway
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=trusting,
             max_connections=connections_max,
             max_keepalive_connections=0,
             network_backend=network,
@@ -132,10 +136,12 @@ def outside_client(
     private_hosts: Collection[str] = (),
     lookup: Lookup | None = None,
     connections_max: int = 20,
+    ca_file: Path | None = None,
 ) -> httpx.AsyncClient:
     """Return a client; `private_hosts` are names (or name:port) the operator vouches for."""
+    network = CheckedNetwork(lookup or Lookup(), private_hosts)
     return httpx.AsyncClient(
-        transport=_Transport(CheckedNetwork(lookup or Lookup(), private_hosts), connections_max),
+        transport=_Transport(network, connections_max, ca_file),
         timeout=timeout_seconds,
         follow_redirects=False,
         trust_env=False,

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Collection
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 
 import httpx
 
@@ -17,6 +18,14 @@ from infrastructure.outside.client import Lookup, outside_client
 from infrastructure.webhooks import ANSWER_BYTES_MAX, Answer, Unreachable
 
 TIMEOUT_SECONDS = 15.0
+UNTRUSTED = "the certificate is of an authority that is not trusted here"
+_DISTRUST = {  # OpenSSL's numbers, x509_vfy.h
+    9: "the certificate is not valid yet",
+    10: "the certificate has expired",
+    18: "the certificate is signed by itself",
+    62: "the certificate is for another host",
+    64: "the certificate is for another host",
+}
 
 
 class HttpPoster:
@@ -29,14 +38,19 @@ class HttpPoster:
         timeout_seconds: float = TIMEOUT_SECONDS,
         connections_max: int = 100,
         lookup: Lookup | None = None,
+        ca_file: Path | None = None,
     ) -> None:
-        """Take the hosts that the operator vouches for as `host` or `host:port`."""
+        """Take the hosts that the operator vouches for as `host` or `host:port`.
+
+        `ca_file` has authorities to trust besides the usual ones.
+        """
         self._timeout_seconds = timeout_seconds
         self._client = outside_client(
             timeout_seconds=timeout_seconds,
             private_hosts=private_hosts,
             lookup=lookup,
             connections_max=connections_max,
+            ca_file=ca_file,
         )
         # What one team's server sets, another team's message to the same host must not carry.
         self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
@@ -77,8 +91,11 @@ def _words(error: Exception, seconds: float) -> str:
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
+    for each in causes:
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return f"TLS failed: {_DISTRUST.get(each.verify_code, UNTRUSTED)}."
     if any(isinstance(each, ssl.SSLError) for each in causes):
-        return "TLS failed: is its certificate valid, and for this host?"
+        return "TLS failed: the host does not speak it, or not as it should."
     if isinstance(error, httpx.ConnectError):
         return "No connection: the name is unknown, or nobody listens there."
     if isinstance(error, httpx.RemoteProtocolError):

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from commands.bus import Context
+from commands.identity import EraseUser
 from commands.teams import DeleteTeam, RemoveMember
+from commands.webhooks import CreateWebhook
 from commands.work import Actor
 from domain.teams.values import Role
 from infrastructure.ending import end
@@ -16,14 +18,16 @@ from projections.api_keys import API_KEYS
 from projections.catalogue import VIEWS
 from projections.departures import DEPARTURES
 from projections.deployments import DEPLOYMENTS
+from projections.erasures import ERASURES
 from projections.news import ViewNews
 from projections.reading import Reader
 from projections.view import View
+from projections.webhooks import WEBHOOKS
 from tests.projections.asking import digest, rebuild
-from tests.wiring import Installation, Person
+from tests.wiring import PASSWORD, Installation, Person
 from workers.departures import REASON, Departures
 
-SEEN: list[View[Any]] = [API_KEYS, DEPLOYMENTS, DEPARTURES]
+SEEN: list[View[Any]] = [API_KEYS, DEPLOYMENTS, DEPARTURES, WEBHOOKS, ERASURES]
 
 
 @asynccontextmanager
@@ -138,3 +142,33 @@ async def test_what_was_made_while_its_team_was_deleted_goes_with_it(
     assert await revoked(installation) == {late_key.key_id}
     rows = {row["id"]: row["status"] for row in await installation.rows(DEPLOYMENTS)}
     assert rows == {late.deployment_id: "deleting", kept.deployment_id: "pending"}
+
+
+async def make_webhook(installation: Installation, person: Person, team_id: str) -> None:
+    command = CreateWebhook(
+        team_id=team_id,
+        url="https://hooks.example.com/",
+        event_types=("*",),
+        known_types=("key.created",),
+        present=0,
+        webhooks_max=9,
+    )
+    await installation.dispatch(command, person.context)
+
+
+async def test_the_webhooks_of_a_team_that_is_no_more_go_and_no_others(
+    installation: Installation,
+) -> None:
+    anna, bert = await installation.register("anna"), await installation.register("bert")
+    team_id = await installation.found_team(anna)
+    for person, team in ((anna, team_id), (anna, anna.team_id), (bert, bert.team_id)):
+        await make_webhook(installation, person, team)
+    installation.start_views(SEEN)
+    assert len(await installation.rows(WEBHOOKS)) == 3
+    await installation.dispatch(DeleteTeam(team_id=team_id), anna.context)
+    await installation.dispatch(EraseUser(password=PASSWORD), bert.context)
+    await installation.caught_up(SEEN)
+    async with seeing_off(installation):
+        await installation.until("(SELECT count(*) FROM views.webhooks) = 1")
+    [kept] = await installation.rows(WEBHOOKS)
+    assert kept["team_id"] == anna.team_id
