@@ -53,7 +53,7 @@ class PartShown(Output):
     state: State
     detail: str
     advice: str | None
-    """What to do; null while there is nothing to do."""
+    """What to do, or could be done better while it is up; null when there is nothing."""
 
 
 class WorkerShown(Output):
@@ -279,11 +279,12 @@ async def _containers(read: Read, now: datetime, running: set[str]) -> PartShown
     problem = report.get("problem")
     if problem:
         return _part("containers", "degraded", f"Driver {report.get('driver')}: {problem}")
-    return _part(
-        "containers",
-        "up",
-        f"Driver {report.get('driver')}: {report.get('replicas')} replicas of"
+    return PartShown(
+        name="containers",
+        state="up",
+        detail=f"Driver {report.get('driver')}: {report.get('replicas')} replicas of"
         f" {report.get('deployments')} deployments.",
+        advice=report.get("advice"),
     )
 
 

@@ -3,7 +3,8 @@
 The engine is a real one of our own, killed with -9, with live-restore off: it ends what it finds
 running. The clock runs from its first answer until each of the 50 has a new replica that passed its
 health check. The yardstick is the engine itself: it starts the same 50 stopped containers again, 16
-at a time, in the same run. Needs root and dockerd.
+at a time, in the same run. Then the same engine with live-restore on: nothing ends, and the clock
+runs until the provisioner has found all 50 as they were. Needs root and dockerd.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -22,18 +25,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from infrastructure.containers.docker import DockerDriver, DockerOptions
 from tests.docker.fixture import ENGINE
 from tests.images.programs import SERVES, catalogue
-from tests.workers.provisioner.scene import Doormen, Ear, Wishes, wanted
+from tests.workers.provisioner.scene import Doormen, Ear, Wishes, until, wanted
 from workers.provisioner.logs import LogCollector
 from workers.provisioner.reconciler import Provisioner
 
 APPLICATIONS, TEAMS, AT_ONCE = 50, 10, 16
 POLL_SECONDS = 0.05
+LIVE_RESTORE = "--live-restore"
 NAMES = [f"dpl-{number}" for number in range(APPLICATIONS)]
 
 
-def start_engine(folder: Path) -> None:
+def start_engine(folder: Path, *options: str) -> None:
     """Start it, or start it again."""
-    subprocess.run([ENGINE, "start", folder], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([ENGINE, "start", folder, *options], check=True, stdout=subprocess.DEVNULL)
 
 
 def kill_engine(folder: Path) -> None:
@@ -51,8 +55,9 @@ async def until_served(ear: Ear, driver: DockerDriver, before: set[str]) -> None
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def measure(folder: Path) -> tuple[float, float]:
-    """Return our seconds and the engine's own."""
+@asynccontextmanager
+async def provisioned(folder: Path) -> AsyncIterator[tuple[Provisioner, Ear, DockerDriver]]:
+    """Work with a provisioner until all applications serve, and after."""
     driver = DockerDriver(
         DockerOptions(installation="benchmark", host=f"unix://{folder}/docker.sock"), catalogue()
     )
@@ -61,27 +66,47 @@ async def measure(folder: Path) -> tuple[float, float]:
         team = f"team-{number % TEAMS}"
         wishes.want(wanted(name, image=SERVES, team_id=team, replicas=1))
     collector = LogCollector(driver, ear, folder / "positions.json")
-    working = asyncio.create_task(Provisioner(driver, wishes, Doormen(), ear, collector).run())
+    provisioner = Provisioner(driver, wishes, Doormen(), ear, collector)
+    working = asyncio.create_task(provisioner.run())
     try:
         await until_served(ear, driver, set())
+        yield provisioner, ear, driver
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await driver.close()
+
+
+async def measure(folder: Path) -> tuple[float, float]:
+    """Return our seconds and the engine's own."""
+    async with provisioned(folder) as (_, ear, driver):
         before = {replica.engine_id for replica in await driver.list_replicas()}
         kill_engine(folder)
         await asyncio.to_thread(start_engine, folder)
         began = time.perf_counter()
         await until_served(ear, driver, before)
         ours = time.perf_counter() - began
-    finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        containers = [replica.engine_id for replica in await driver.list_replicas()]
     kill_engine(folder)
     await asyncio.to_thread(start_engine, folder)
-    stopped = [replica.engine_id for replica in await driver.list_replicas()]
     began = time.perf_counter()
-    await asyncio.to_thread(start_all, folder, stopped)
-    engines = time.perf_counter() - began
-    await driver.clear()
-    await driver.close()
-    return ours, engines
+    await asyncio.to_thread(start_all, folder, containers)
+    return ours, time.perf_counter() - began
+
+
+async def measure_lasting(folder: Path) -> float:
+    """Return the seconds until all is known to be as it was, on an engine with live-restore."""
+    async with provisioned(folder) as (provisioner, _, driver):
+        before = {replica.engine_id for replica in await driver.list_replicas()}
+        kill_engine(folder)
+        await until(lambda: provisioner.status.problem is not None)
+        await asyncio.to_thread(start_engine, folder, LIVE_RESTORE)
+        began = time.perf_counter()
+        await until(lambda: provisioner.status.problem is None)
+        took = time.perf_counter() - began
+        if {replica.engine_id for replica in provisioner.replicas} != before:
+            raise AssertionError("a container was not as it was")
+    return took
 
 
 def start_all(folder: Path, containers: list[str]) -> None:
@@ -103,18 +128,28 @@ def start_one(folder: Path, container: str) -> None:
 
 def main() -> None:
     """Measure, and print one line."""
-    folder = Path(tempfile.mkdtemp(prefix="tp-restart-"))
-    try:
-        start_engine(folder)
+    with engine() as folder:
         ours, engines = asyncio.run(measure(folder))
-    finally:
-        subprocess.run([ENGINE, "stop", folder], check=True)
-        shutil.rmtree(folder, ignore_errors=True)
+    with engine(LIVE_RESTORE) as folder:
+        lasting = asyncio.run(measure_lasting(folder))
     load = os.getloadavg()[0]
     print(
         f"engine_restart: {APPLICATIONS} applications serve {ours:.1f} s after the engine is back;"
-        f" the engine alone starts them in {engines:.1f} s: {ours / engines:.1f} (load {load:.0f})"
+        f" the engine alone starts them in {engines:.1f} s: {ours / engines:.1f}; with live-restore"
+        f" none stops, and all are found as they were after {lasting:.1f} s (load {load:.0f})"
     )
+
+
+@contextmanager
+def engine(*options: str) -> Iterator[Path]:
+    """Have an engine of our own."""
+    folder = Path(tempfile.mkdtemp(prefix="tp-restart-"))
+    try:
+        start_engine(folder, *options)
+        yield folder
+    finally:
+        subprocess.run([ENGINE, "stop", folder], check=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ async def provision(core: Core) -> None:
             group.create_task(worker.run())
             group.create_task(sampler.run())
             group.create_task(let_go(driver, desired.images))
-            group.create_task(tell_status(core, worker, driver.name))
+            group.create_task(tell_status(core, worker, driver))
             group.create_task(fetch_documents(core))
     finally:
         await end(telling)
@@ -89,10 +89,11 @@ async def provision(core: Core) -> None:
         await clickhouse.close()
 
 
-async def tell_status(core: Core, worker: Provisioner, driver: str) -> None:
+async def tell_status(core: Core, worker: Provisioner, driver: ContainerDriver) -> None:
     """Say again and again how the provisioner stands. Never returns."""
     while True:
-        report = msgspec.json.encode({"driver": driver, **msgspec.structs.asdict(worker.status)})
+        about = {"driver": driver.name, "advice": driver.advice}
+        report = msgspec.json.encode({**about, **msgspec.structs.asdict(worker.status)})
         try:
             async with core.pool.connection() as connection:
                 await tell_report(connection, "provisioner", report)

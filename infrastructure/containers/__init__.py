@@ -179,6 +179,11 @@ class ContainerDriver(Protocol):
         """The driver's short name."""
         ...
 
+    @property
+    def advice(self) -> str | None:
+        """What an operator could do for the replicas, in words; None when nothing is known."""
+        ...
+
     async def describe(self) -> str:
         """Return one plain sentence for the user interface: what runs the replicas, and how."""
         ...

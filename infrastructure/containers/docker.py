@@ -54,6 +54,11 @@ ATTEMPT_SECONDS = 0.1
 CONFLICT = 409
 DOUBTED = 3
 
+LIVE_RESTORE_ADVICE = (
+    'Set "live-restore": true in /etc/docker/daemon.json and reload Docker:'
+    " without it, a restart of Docker restarts every container."
+)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -107,12 +112,18 @@ class DockerDriver:
         self._connecting = threading.Lock()
         self._client: docker.APIClient | None = None
         self._publish = False
+        self._containers_outlive = True
         self._images = DockerImages(
             catalogue, host=options.host, pull_seconds_max=PULL_SECONDS_MAX, builds=builds
         )
         self._networks = DockerNetworks(options.installation, attach=options.attach)
         self._inspected: dict[tuple[str, str, str], ActualReplica] = {}
         self._starting: Counter[str] = Counter()
+
+    @property
+    def advice(self) -> str | None:
+        """Of an engine whose containers end with it; once it was asked anything."""
+        return None if self._containers_outlive else LIVE_RESTORE_ADVICE
 
     async def describe(self) -> str:
         """Return one plain sentence for the user interface."""
@@ -230,11 +241,13 @@ class DockerDriver:
             max_pool_size=THREADS + 1,
         )
         try:
-            system = client.info().get("OperatingSystem", "")
+            engine = client.info()
         except Exception:
             client.close()
             raise
+        system = engine.get("OperatingSystem", "")
         self._publish = sys.platform != "linux" or "Docker Desktop" in system
+        self._containers_outlive = self._publish or bool(engine.get("LiveRestoreEnabled"))
         self._networks.internal = self._options.internal and not self._publish
         return client
 

@@ -96,6 +96,11 @@ class ProcessDriver:
         self._ports = ports
         self._passed = passed
 
+    @property
+    def advice(self) -> str | None:
+        """Nothing that would change how they run."""
+        return None
+
     async def describe(self) -> str:
         """Return one plain sentence for the user interface."""
         return (

@@ -18,7 +18,8 @@ async def admin(api: Api) -> Visitor:
 async def test_every_part_says_how_it_stands_and_what_to_do(api: Api) -> None:
     anna = await admin(api)
     async with api.installation.pool.connection() as connection:
-        await processes.tell_report(connection, "provisioner", b'{"driver": "docker"}')
+        report = b'{"driver": "docker", "advice": "Set live-restore."}'
+        await processes.tell_report(connection, "provisioner", report)
         await connection.execute(
             "SELECT pg_advisory_lock(%s, %s)",
             (processes.LOCK_CLASS, processes.lock_key("provisioner")),
@@ -29,6 +30,7 @@ async def test_every_part_says_how_it_stands_and_what_to_do(api: Api) -> None:
     assert parts["database"]["state"] == "up"
     assert parts["kafka"]["state"] == "unused"
     assert parts["containers"]["state"] == "up"
+    assert parts["containers"]["advice"] == "Set live-restore."
     assert parts["gateways"]["state"] == health["state"] == "down"
     assert "gateway" in parts["gateways"]["advice"]
     workers = {worker["name"]: worker["state"] for worker in health["workers"]}

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # A Docker engine of our own, with its own data, socket and process ids, for tests and CI.
 #
-#   tests/docker/engine.sh start DIR    starts it (again: says where it is); prints DOCKER_HOST=unix://...
-#   tests/docker/engine.sh stop DIR     stops it and its containers, and removes DIR
+#   tests/docker/engine.sh start DIR [OPTION...]    starts it, with more options of dockerd's (again:
+#                                                   says where it is); prints DOCKER_HOST=unix://...
+#   tests/docker/engine.sh stop DIR                 stops it and its containers, and removes DIR
 #
 # Needs root and dockerd (Debian: apt-get install docker.io). No default bridge and no firewall
 # rules, so that it also runs inside a container and beside another engine: replicas are reached
 # at their container address on a network of their own, which needs neither.
 set -euo pipefail
 
-usage="usage: $0 start|stop DIR"
+usage="usage: $0 start DIR [OPTION...] | stop DIR"
 action=${1:?$usage}
 dir=${2:?$usage}
+options=("${@:3}")
 
 say() { echo "engine.sh: $*" >&2; }
 
@@ -48,7 +50,7 @@ start() {
     rm -f "$dir/dockerd.pid" "$socket"
     setsid dockerd --host "unix://$socket" --pidfile "$dir/dockerd.pid" \
         --data-root "$dir/data" --exec-root "$dir/exec" \
-        --bridge=none --iptables=false --ip-masq=false \
+        --bridge=none --iptables=false --ip-masq=false "${options[@]}" \
         </dev/null >"$dir/dockerd.log" 2>&1 &
     local started=$!
     for _ in $(seq 300); do
