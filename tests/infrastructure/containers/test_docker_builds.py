@@ -6,13 +6,14 @@ import ipaddress
 import tarfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
-from infrastructure.containers import BuildFailed, ReplicaSpec
+from infrastructure.containers import BuildFailed, ReplicaSpec, Resources
 from infrastructure.containers.docker import DockerDriver, DockerOptions
 from infrastructure.containers.docker_builds import BuildOptions, DockerBuilds, docker_file
 from infrastructure.containers.docker_networks import SUBNETS
@@ -23,12 +24,14 @@ from infrastructure.sources.conventions import StartPlan
 from infrastructure.sources.folder import FolderSources
 from tests.docker.hardening import build_deviations
 from tests.images.programs import busybox_archive, catalogue
+from tests.images.runtimes import node_base, node_here
 from tests.infrastructure.archives.hostile import tarred, zipped
 from tests.infrastructure.containers.test_drivers import until_answering
 from tests.infrastructure.containers.test_process_builds import EXAMPLES, echoed, sample
 
 Make = Callable[..., ReplicaSpec]
 BASE = "tallyport-test/python-base"
+NODE = node_here()
 
 
 class Place:
@@ -41,7 +44,7 @@ class Place:
         builds = DockerBuilds(
             installation,
             self.sources,
-            BuildOptions(bases={"python": base}, **limits),  # type: ignore[arg-type]
+            BuildOptions(bases={"python": base, "node": base}, **limits),  # type: ignore[arg-type]
             told=lambda _spec, line: self.lines.append(line),
         )
         options = DockerOptions(installation=installation, host=engine)
@@ -102,6 +105,28 @@ async def test_the_python_sample_is_built_once_and_answers_with_the_request(
     assert not api.images(
         filters={"label": f"tallyport.source={place.driver._options.installation}"}
     )
+
+
+@pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
+async def test_the_node_sample_answers_with_the_request(
+    tmp_path: Path, docker_engine: str, spec: Make
+) -> None:
+    assert NODE is not None
+    api = docker.APIClient(base_url=docker_engine, version=API_VERSION, timeout=300)
+    with closing(api):
+        place = Place(tmp_path, docker_engine, await asyncio.to_thread(node_base, api, NODE))
+    try:
+        image = await place.upload(zipped(sample("node")))
+        ample = Resources(cpu_millis=1000, memory_bytes=256 * 1024**2)
+        await place.driver.start(spec(image, resources=ample))
+        [replica] = await place.driver.list_replicas()
+        answer = await echoed(replica)
+        assert (answer["runtime"], answer["method"]) == ("node", "PATCH")
+        assert (answer["path"], answer["body"]) == ("/a/path?x=1", "the body")
+        assert answer["headers"]["x-sample"] == "yes"
+    finally:
+        await place.driver.clear()
+        await place.driver.close()
 
 
 PIP = b"""#!/bin/sh
