@@ -20,6 +20,7 @@ from api.key_uses import KeyUses
 from api.services import Services
 from commands.work import Actor
 from domain.api_keys.values import Network, hash_of, is_within, looks_like_key
+from domain.kernel.permissions import within
 from domain.teams.values import SCOPES_OF
 from infrastructure.tokens import AccessToken, InvalidToken
 from projections.api_keys import key_by_hash
@@ -127,13 +128,16 @@ class Doorkeeper:
             row = await key_by_hash(self._services.views, secret_hash)
         if row is None or row.revoked_at is not None:
             raise InvalidCredentials
-        if row.forsaken and not all(scope.startswith("call:") for scope in row.scopes):
-            raise InvalidCredentials  # about to be revoked: its maker left the team
+        if (row.forsaken or row.suspended) and not all(
+            scope.startswith("call:") for scope in row.scopes
+        ):
+            raise InvalidCredentials  # its maker is shut out, or left: then it is revoked
+        held = SCOPES_OF[row.maker_role] if row.maker_role is not None else row.scopes
         known = KnownKey(
             caller=Caller(
                 actor=Actor(
                     id=row.id,
-                    grants={row.team_id: frozenset(row.scopes)},
+                    grants={row.team_id: within(row.scopes, held)},
                     home_team_id=row.team_id,
                 )
             ),

@@ -22,6 +22,7 @@ from domain.api_keys.values import EXPIRY_ANNOUNCED_DAYS, fields_after
 from domain.kernel.events import Event
 from domain.metering.events import ApiKeysUsed, RequestsServed
 from domain.metering.values import decode_frame
+from domain.teams.values import Role
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
 from projections.reading import Listing, Page, Reader, Window
@@ -205,20 +206,29 @@ KEY_LISTING = Listing(
 
 
 class PresentedKey(ApiKeyRow, frozen=True, kw_only=True):
-    """A key, and whether its maker is no longer in its team."""
+    """A key, and how the person stands now who made it, or made the key it was made with."""
 
     forsaken: bool
+    """The maker is no longer in its team."""
+    suspended: bool
+    maker_role: Role | None
+    """The maker's role in its team; None while no view knows it."""
 
 
 async def key_by_hash(reader: Reader, secret_hash: str) -> PresentedKey | None:
     """Return the key of which one secret, the current or the one before, has this hash."""
     return await reader.row(
         PresentedKey,
-        "SELECT k.*, EXISTS (WITH RECURSIVE makers AS (SELECT k.created_by AS maker UNION"
+        "SELECT k.*, m.* FROM views.api_keys AS k CROSS JOIN LATERAL"
+        " (WITH RECURSIVE makers AS (SELECT k.created_by AS maker UNION"
         "  SELECT p.created_by FROM makers JOIN views.api_keys AS p ON p.id = makers.maker)"
-        "  SELECT FROM makers JOIN views.departures AS d"
-        "  ON d.team_id = k.team_id AND d.user_id = makers.maker) AS forsaken"
-        " FROM views.api_keys AS k WHERE k.secret_hash = %s OR k.retiring_hash = %s",
+        "  SELECT count(d.user_id) > 0 AS forsaken, max(member.role) AS maker_role,"
+        "   coalesce(bool_or(u.suspended), false) AS suspended FROM makers"
+        "  LEFT JOIN views.departures AS d ON d.team_id = k.team_id AND d.user_id = maker"
+        "  LEFT JOIN views.members AS member"
+        "   ON member.team_id = k.team_id AND member.user_id = maker"
+        "  LEFT JOIN views.users AS u ON u.id = maker) AS m"
+        " WHERE k.secret_hash = %s OR k.retiring_hash = %s",
         secret_hash,
         secret_hash,
     )

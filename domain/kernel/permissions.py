@@ -54,3 +54,14 @@ def covers(held: Collection[str], scope: str) -> bool:
     if scope in held or "admin:*" in held:
         return True
     return scope.startswith("call:") and "call:*" in held
+
+
+def within(wanted: Collection[str], held: Collection[str]) -> frozenset[str]:
+    """Return what these scopes are still good for when their maker holds those.
+
+    Calling is left as it is: what a team serves does not end with a role.
+    """
+    calls = {scope for scope in wanted if scope.startswith("call:")}
+    if "admin:*" in wanted and "admin:*" not in held:
+        return frozenset(calls | set(held))
+    return frozenset(calls | {scope for scope in wanted if covers(held, scope)})

@@ -2,6 +2,9 @@
 
 import asyncio
 
+from commands.bus import Context
+from commands.identity import ReinstateUser, SuspendUser
+from commands.work import Actor
 from domain.teams.values import Role
 from projections.departures import DEPARTURES
 from tests.api.conftest import Api, Visitor
@@ -200,3 +203,46 @@ async def test_a_managing_key_of_who_left_is_refused_before_it_is_revoked(api: A
         answer = await program.at(elsewhere).ask("GET", "/v1/images")
         assert answer.status_code == status
     await elsewhere.close()
+
+
+async def answered(api: Api, method: str, *programs: Visitor, **wish: object) -> list[int]:
+    """Return what each is told when it asks about keys, by an API that remembers nobody."""
+    await api.installation.caught_up()
+    elsewhere = api.another()
+    told = [await each.at(elsewhere).ask(method, "/v1/api-keys", wish or None) for each in programs]
+    await elsewhere.close()
+    return [each.status_code for each in told]
+
+
+async def test_a_key_may_never_do_more_than_its_maker_may_now(api: Api) -> None:
+    anna, bert = await api.join("anna"), await api.join("bert")
+    team_id = await anna.found_team()
+    await api.add_member(team_id, bert, Role.OWNER)
+    everything = await bert.with_key("admin:*", teamId=team_id)
+    writing = await bert.with_key("keys:write", teamId=team_id)
+    wish = {"name": "by a key", "scopes": ["keys:write"], "teamId": team_id}
+    made = await writing.post("/v1/api-keys", wish)
+    keys = (everything, writing, Visitor(api, {"X-API-Key": made.json()["apiKey"]}))
+    member = f"/v1/teams/{team_id}/members/{bert.account['id']}"
+    assert await answered(api, "POST", *keys, **wish) == [201, 201, 201]
+    assert (await anna.ask("PATCH", member, {"role": "viewer"})).status_code == 200
+    assert await answered(api, "POST", *keys, **wish) == [403, 403, 403]
+    assert await answered(api, "GET", everything) == [200]
+    assert (await anna.ask("PATCH", member, {"role": "developer"})).status_code == 200
+    assert await answered(api, "POST", *keys, **wish) == [201, 201, 201]
+
+
+async def test_the_managing_keys_of_who_is_shut_out_are_shut_out_as_long(api: Api) -> None:
+    anna, bert = await api.join("anna"), await api.join("bert")
+    team_id = await anna.found_team()
+    await api.add_member(team_id, bert, Role.ADMIN)
+    managing = await bert.with_key("keys:read", teamId=team_id)
+    calling = await bert.with_key("call:*", teamId=team_id)
+    hers = await anna.with_key("keys:read", teamId=team_id)
+    assert await answered(api, "GET", managing, calling, hers) == [200, 403, 200]
+    boss = Context(actor=Actor(id="boss", platform_admin=True))
+    user_id = bert.account["id"]
+    await api.installation.dispatch(SuspendUser(user_id=user_id, reason="spam"), boss)
+    assert await answered(api, "GET", managing, calling, hers) == [401, 403, 200]
+    await api.installation.dispatch(ReinstateUser(user_id=user_id), boss)
+    assert await answered(api, "GET", managing, calling, hers) == [200, 403, 200]

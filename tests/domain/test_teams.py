@@ -8,7 +8,7 @@ import pytest
 from domain.kernel.errors import NotFound
 from domain.kernel.events import Event
 from domain.kernel.lookalikes import skeleton
-from domain.kernel.permissions import SCOPES, covers
+from domain.kernel.permissions import SCOPES, covers, within
 from domain.teams.events import (
     InvitationAccepted,
     InvitationCreated,
@@ -301,3 +301,11 @@ def test_names_that_look_alike_have_one_skeleton(one: str, other: str) -> None:
 def test_names_that_look_different_have_two() -> None:
     names = ["mail", "mall", "acme", "acne", "über", "uber", "日本", "日木"]
     assert len({skeleton(name) for name in names}) == len(names)
+
+
+def test_of_what_a_key_may_do_that_is_left_which_its_maker_may_and_calling() -> None:
+    viewer, admin = SCOPES_OF[Role.VIEWER], SCOPES_OF[Role.ADMIN]
+    assert within(("keys:read", "keys:write", "call:*"), viewer) == {"keys:read", "call:*"}
+    assert within(("admin:*",), admin) == admin
+    assert within(("admin:*", "call:*"), viewer) == viewer | {"call:*"}
+    assert within(("admin:*", "keys:write"), SCOPES_OF[Role.OWNER]) == {"admin:*", "keys:write"}
