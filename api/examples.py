@@ -54,6 +54,7 @@ EXAMPLES: Mapping[str, object] = {
     "certificate": "-----BEGIN CERTIFICATE-----\nMIIB...\n-----END CERTIFICATE-----\n",
     "privateKey": "-----BEGIN PRIVATE KEY-----\nMIGH...\n-----END PRIVATE KEY-----\n",
     "envVars": {"GREETING": "hello"},
+    "envVarChanges": {"GREETING": "welcome", "DEBUG": None},
     "replicas": 2,
     "cpu": "250m",
     "memory": "128Mi",

@@ -12,6 +12,7 @@ from cli.commands import (
     deploy,
     deployments,
     domains,
+    environment,
     keys,
     logs,
     numbers,
@@ -60,6 +61,15 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
             ("revisions", deployments.revisions),
             ("metrics", deployments.metrics),
             ("delete", deployments.delete),
+        ),
+    ),
+    (
+        "env",
+        "Variables of a deployment, one by one.",
+        (
+            ("list", environment.list_variables),
+            ("set", environment.set_variables),
+            ("unset", environment.unset),
         ),
     ),
     (

@@ -1,6 +1,6 @@
 """Ask for a deployment, change it, let it go; and take in what the provisioner saw of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -71,6 +71,8 @@ class UpdateDeployment(Command, frozen=True, kw_only=True):
     port: int | None = None
     environment: dict[str, str] | None = None
     """All variables anew; None leaves them."""
+    environment_changes: Mapping[str, str | None] = {}
+    """Single variables, None taking one out; the others stay."""
     replicas: int | None = None
     resources: Resources | None = None
     health_check: HealthCheck | msgspec.UnsetType | None = msgspec.UNSET
@@ -204,10 +206,12 @@ async def update_deployment(command: UpdateDeployment, work: Work) -> Changed:
         changes |= {"image": image(command.image), "image_digest": command.image_digest}
     if command.port is not None:
         changes["port"] = command.port
-    if command.environment is not None:
-        variables = environment(command.environment)
-        if variables != _opened(work, state.blueprint.environment):
-            changes["environment"] = _sealed(work, variables, team_id=state.team_id)
+    present = _opened(work, state.blueprint.environment)
+    wanted = present if command.environment is None else command.environment
+    wanted = {k: v for k, v in {**wanted, **command.environment_changes}.items() if v is not None}
+    if wanted != present:
+        variables = environment(wanted)
+        changes["environment"] = _sealed(work, variables, team_id=state.team_id)
     if command.resources is not None:
         changes["resources"] = command.resources
     if command.health_check is not msgspec.UNSET:

@@ -197,6 +197,7 @@ async def update(deployment_id: DeploymentId, body: Update, write: Writing) -> R
         image_digest=image_digest,
         port=body.port,
         environment=body.env_vars,
+        environment_changes=body.env_var_changes,
         replicas=body.replicas,
         resources=body.resources.value() if body.resources is not None else None,
         health_check=health_check,

@@ -139,6 +139,8 @@ class Update(Input):
     port: Annotated[Integer | None, Field(ge=1, le=65535)] = None
     env_vars: dict[str, str] | None = None
     """All variables anew."""
+    env_var_changes: dict[str, str | None] = {}
+    """Single variables anew, null taking one out; all others stay as they are."""
     replicas: Annotated[Integer | None, Field(ge=0)] = None
     resources: ResourcesIn | None = None
     health_check: HealthCheckIn | None = None

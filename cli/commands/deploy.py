@@ -112,12 +112,12 @@ def deploy(
     team: Team = None,
     no_wait: NoWait = False,
     timeout: Seconds = 900,
-    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Deploy a folder or an image, follow it until it is live, and print its URL.
 
-    A deployment of this name that is there already gets a new revision, without an interruption.
+    A deployment of this name that is there already gets a new revision, without an interruption;
+    what is not said, variables too, stays as it is.
     """
     said = Project(
         name=name,
@@ -137,7 +137,7 @@ def deploy(
     wanted = _wanted(folder, said)
     began = time.monotonic()
     with connect() as api:
-        asked = _ask(api, folder or Path(), wanted, yes=yes)
+        asked = _ask(api, folder or Path(), wanted)
         if no_wait:
             _shown(asked, json=json)
             return
@@ -178,7 +178,7 @@ def _wanted(folder: Path | None, said: Project) -> Project:
     return wanted
 
 
-def _ask(api: "Client", folder: Path, wanted: Project, *, yes: bool) -> dict[str, Any]:
+def _ask(api: "Client", folder: Path, wanted: Project) -> dict[str, Any]:
     """Have it made, or changed when there is one of this name."""
     found = names.find_deployment(api, str(wanted.name))
     team = names.team_id(api, wanted.team)
@@ -189,12 +189,10 @@ def _ask(api: "Client", folder: Path, wanted: Project, *, yes: bool) -> dict[str
         say(f"{wanted.name} is being deployed ({asked['id']}).")
         return dict(asked)
     known = api.get(f"/deployments/{found['id']}")
-    gone = sorted(known["envVars"].keys() - (wanted.env or {}).keys()) if wanted.env else []
-    if gone:
-        confirm(f"This takes {', '.join(gone)} out of {wanted.name}'s environment. Go on?", yes=yes)
     image, port = _image(api, folder, wanted, team_id=known["teamId"], port=known["port"])
-    body = {"image": image, "port": port}
-    changed = api.put(f"/deployments/{found['id']}", _without_none(body | _settings(wanted, known)))
+    settings = _settings(wanted, known)
+    body = {"image": image, "port": port, "envVarChanges": settings.pop("envVars"), **settings}
+    changed = api.put(f"/deployments/{found['id']}", _without_none(body))
     say(f"{wanted.name} is there already: it gets revision {changed['revision']} ({known['id']}).")
     return {"url": known["url"], **changed}
 

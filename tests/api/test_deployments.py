@@ -2,9 +2,12 @@ import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import msgspec
 import pytest
 
+from commands.deployments import SECRET_PURPOSE
+from domain.deployments.deployment import DEPLOYMENT
 from domain.deployments.values import ReplicaPhase
 from infrastructure.clickhouse.client import ClickHouseClient
 from infrastructure.registries.http import HttpRegistries
@@ -420,6 +423,36 @@ async def test_an_update_changes_what_is_named_and_nothing_else(api: Api) -> Non
         "updatedAt",
     }
     assert "hello" not in str(after)
+
+
+async def test_single_variables_are_changed_and_taken_out_and_the_others_stay(api: Api) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy("app", envVars={"A": "1", "B": "2", "C": "3"})
+    path = f"/v1/deployments/{deployment_id}"
+    read = await anna.get(path)
+
+    async def change(changes: object, **headers: str) -> httpx.Response:
+        return await anna.ask("PUT", path, {"envVarChanges": changes}, **headers)
+
+    changed = await change({"B": "new", "C": None, "D": "4"}, if_match=read.headers["ETag"])
+    assert changed.json()["revision"] == 2
+    again = await change({"B": "new", "C": None})
+    assert again.json()["revision"] == 2, "what is so already changes nothing"
+    late = await change({"B": "late"}, if_match=read.headers["ETag"])
+    assert is_problem(late, 412)
+    assert is_problem(await change({"LD_PRELOAD": "x"}), 422)
+    assert is_problem(await change({"A": 1}), 422)
+    await api.installation.caught_up()
+    assert (await anna.get(path)).json()["envVars"].keys() == {"A", "B", "D"}
+    bus = api.installation.another_bus()
+    blueprint = (await bus.load(DEPLOYMENT, deployment_id, fresh=True)).present.blueprint
+    vault = api.installation.another_vault()
+    await vault.load([anna.account["id"].replace("usr-", "org-")])
+    opened = {
+        name: vault.open(text, purpose=SECRET_PURPOSE)
+        for name, text in blueprint.environment.items()
+    }
+    assert opened == {"A": "1", "B": "new", "D": "4"}
 
 
 async def test_an_update_that_names_nothing_is_refused(api: Api) -> None:

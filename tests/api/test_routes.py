@@ -377,6 +377,7 @@ TABLE = [
             "port": 0,
             "replicas": 10**9,
             "envVars": {"LD_PRELOAD": "x"},
+            "envVarChanges": {"LD_PRELOAD": "x"},
             "resources": {"cpu": "much"},
             "healthCheck": {"path": "//evil"},
             "registryAuth": {"username": "me"},

@@ -43,11 +43,15 @@ def test_deploying_again_under_the_same_name_makes_a_revision(
     assert "rolled back" in rows.out
 
 
-def test_variables_are_not_lost_by_accident(tallyport: CommandLine, hello: Path) -> None:
-    refused = tallyport.run("deploy", str(hello), "--env", "OTHER=1")
-    assert refused.code == 2
-    assert "--yes" in refused.err
-    assert "GREETING" in tallyport.ok("deployments", "show", "hello").out
+def test_single_variables_are_set_and_taken_out_and_the_others_stay(
+    tallyport: CommandLine, hello: Path
+) -> None:
+    tallyport.ok("deploy", str(hello), "--env", "OTHER=1")
+    tallyport.ok("env", "set", "hello", "THIRD=3", "--no-wait")
+    assert "revision" in tallyport.ok("env", "unset", "hello", "OTHER").err
+    assert tallyport.ok("env", "list", "hello").out.split() == ["NAME", "GREETING", "THIRD"]
+    assert tallyport.run("env", "set", "hello").code == 2
+    assert tallyport.run("env", "set", "hello", "LD_PRELOAD=x").code == 5
 
 
 @pytest.mark.usefixtures("hello")

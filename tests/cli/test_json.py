@@ -32,6 +32,9 @@ CALLS = """
     deployments status {app}
     deployments revisions {app}
     deployments metrics {app}
+    env list {app}
+    env set {app} TOLD=again --no-wait
+    env unset {app} TOLD --no-wait
     deployments scale {app} 2 --no-wait
     deployments restart {app} --no-wait
     deployments rollback {app} 1 --no-wait

@@ -3,17 +3,25 @@ import { api, ok } from "../../api/client";
 import { Failure } from "../../api/failure";
 import { useAction } from "../../api/useAction";
 import { Button } from "../../components/Button";
+import { Confirm, DialogButtons } from "../../components/Dialog";
 import { Area, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Empty } from "../../components/Notice";
-import { Table } from "../../components/Table";
+import { Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
+import { mayWrite, useTeams } from "../../session/teams";
 import { variablesOf } from "./deployment";
 import type { TabProps } from "./DeploymentPage";
+import { VariableDialog } from "./VariableDialog";
 
-/** The variables: their names, and the way to set all of them anew. */
+/** The variables: their names, and the ways to set one of them or all anew. */
 export function EnvironmentTab({ deployment, changed }: TabProps) {
+  const { teams } = useTeams();
   const [editing, setEditing] = useState(false);
+  const [setting, setSetting] = useState<{ name?: string }>();
+  const [removing, setRemoving] = useState<string>();
+  const team = teams.find((one) => one.id === deployment.teamId);
+  const writes = team !== undefined && mayWrite(team);
   const names = Object.keys(deployment.envVars).sort();
   const params = { path: { deployment_id: deployment.id } };
   const save = useAction(async (form: FormData) => {
@@ -37,14 +45,11 @@ export function EnvironmentTab({ deployment, changed }: TabProps) {
         <Form
           action={save}
           buttons={
-            <>
-              <Button type="submit" busy={save.busy}>
-                Save and restart
-              </Button>
-              <Button look="quiet" onClick={() => setEditing(false)}>
-                Cancel
-              </Button>
-            </>
+            <DialogButtons
+              verb="Save and restart"
+              busy={save.busy}
+              close={() => setEditing(false)}
+            />
           }
         >
           <Area
@@ -63,6 +68,30 @@ export function EnvironmentTab({ deployment, changed }: TabProps) {
       </section>
     );
   }
+  const actions: Column<string> = {
+    name: "Actions",
+    actions: true,
+    cell: (name) => (
+      <span className="row">
+        <Button
+          look="secondary"
+          small
+          aria-label={`Change ${name}`}
+          onClick={() => setSetting({ name })}
+        >
+          Change
+        </Button>
+        <Button
+          look="secondary"
+          small
+          aria-label={`Remove ${name}`}
+          onClick={() => setRemoving(name)}
+        >
+          Remove
+        </Button>
+      </span>
+    ),
+  };
   return (
     <section className="card flush" aria-label="Environment">
       {names.length > 0 ? (
@@ -71,6 +100,7 @@ export function EnvironmentTab({ deployment, changed }: TabProps) {
           columns={[
             { name: "Name", cell: (name) => <code className="wrap">{name}</code> },
             { name: "Value", cell: () => <span className="soft">sealed, never shown</span> },
+            ...(writes ? [actions] : []),
           ]}
           rows={names}
           keyOf={(name) => name}
@@ -85,10 +115,42 @@ export function EnvironmentTab({ deployment, changed }: TabProps) {
       )}
       <div className="pager">
         <span className="soft small">A change makes a new revision.</span>
-        <Button look="secondary" small onClick={() => setEditing(true)}>
-          {names.length > 0 ? "Set all variables" : "Set variables"}
-        </Button>
+        {writes && (
+          <span className="row">
+            <Button look="secondary" small onClick={() => setSetting({})}>
+              Add a variable
+            </Button>
+            <Button look="secondary" small onClick={() => setEditing(true)}>
+              {names.length > 0 ? "Set all variables" : "Set variables"}
+            </Button>
+          </span>
+        )}
       </div>
+      {setting && (
+        <VariableDialog
+          deploymentId={deployment.id}
+          name={setting.name}
+          close={() => setSetting(undefined)}
+          done={() => {
+            setSetting(undefined);
+            changed();
+          }}
+        />
+      )}
+      {removing && (
+        <Confirm
+          title={`Remove ${removing}?`}
+          verb="Remove"
+          close={() => setRemoving(undefined)}
+          act={async () => {
+            const body = { envVarChanges: { [removing]: null } };
+            tell((await ok(api.PUT("/v1/deployments/{deployment_id}", { params, body }))).message);
+            changed();
+          }}
+        >
+          <p>The program runs without it from its next revision on. The others stay.</p>
+        </Confirm>
+      )}
     </section>
   );
 }
