@@ -15,7 +15,7 @@ from api.openapi import refusals
 from api.requests import Read, reading
 from api.schemas import Output, Text
 from projections.analytics import NAME
-from projections.analytics.queries import REQUEST_LISTING, ServedRequest, Sought
+from projections.analytics.queries import REQUEST_LISTING, Resolution, ServedRequest, Sought
 from projections.analytics.queries import Totals as Counted
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/analytics", tags=["Analytics"])
@@ -28,6 +28,18 @@ class OverviewQuery(SpanQuery):
 
     deployment_id: Annotated[Text, Field(max_length=40)] = ""
     key_id: Annotated[Text, Field(max_length=40)] = ""
+    resolution: Resolution | None = None
+    """Show also how it went over time, in points that stand for so long."""
+
+
+class RequestPoint(Output):
+    """What came in a part of the span."""
+
+    timestamp: datetime
+    """Where the part begins."""
+    requests: int
+    errors: int
+    """Answered with 500 or above."""
 
 
 class Latency(Output):
@@ -71,6 +83,8 @@ class Overview(Output):
     by_status: dict[str, int]
     by_class: dict[str, int]
     top_endpoints: list[Endpoint]
+    points: list[RequestPoint] | None
+    """One after the other, without a gap; null unless a resolution is given."""
 
 
 class RequestsQuery(TeamPageQuery, TimesQuery):
@@ -127,13 +141,18 @@ async def overview(
     team_id = read.team_id("analytics:read", named=query.team_id)
     now = read.services.clock()
     asked = span(query, now=now, start=now - SPAN_DEFAULT)
-    found = await read.services.analytics.overview(
-        team_id,
-        asked.start,
-        asked.end,
-        deployment_id=query.deployment_id,
-        key_id=query.key_id,
-    )
+    analytics = read.services.analytics
+    whose = {"deployment_id": query.deployment_id, "key_id": query.key_id}
+    found = await analytics.overview(team_id, asked.start, asked.end, **whose)
+    points = None
+    if query.resolution is not None:
+        series = await analytics.series(team_id, asked.start, asked.end, query.resolution, **whose)
+        points = [
+            RequestPoint(
+                timestamp=each.at, requests=each.totals.requests, errors=each.totals.errors
+            )
+            for each in series
+        ]
     return respond(
         Overview(
             start=asked.start,
@@ -145,6 +164,7 @@ async def overview(
                 Endpoint(method=each.method, path=each.path, totals=_totals(each.totals))
                 for each in found.top_endpoints
             ],
+            points=points,
         )
     )
 

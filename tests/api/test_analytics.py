@@ -85,6 +85,15 @@ async def test_single_requests_are_sought_walked_and_kept_from_others(
     assert ids(rest.json()) == ["req-1"]
     assert rest.json()["pagination"]["nextCursor"] is None
 
+    overview = "/v1/analytics/overview"
+    assert (await anna.ask("GET", overview)).json()["points"] is None
+    points = (await anna.ask("GET", f"{overview}?resolution=1h")).json()["points"]
+    assert len(points) in {24, 25}
+    assert [sum(each[name] for each in points) for name in ("requests", "errors")] == [4, 1]
+    none = (await berta.ask("GET", f"{overview}?resolution=1d")).json()["points"]
+    assert {each["requests"] for each in none} == {0}
+    assert is_problem(await anna.ask("GET", f"{overview}?resolution=1y"), 422)
+
     assert ids(await requests(berta)) == []
     assert is_problem(await berta.ask("GET", f"{RAW}?teamId={team_id}"), 404)
     for wrong in (

@@ -13,6 +13,10 @@ def test_somebody_is_found_suspended_and_let_in_again(
 ) -> None:
     page, troublemaker = visit.page, join()
     visit.sign_in(admin, at="/admin/people")
+    myself = page.get_by_role("row").filter(has_text=admin.email)
+    expect(myself.get_by_role("button", name="Reset password")).to_be_visible()
+    expect(page.get_by_role("button", name="Suspend").first).to_be_visible()
+    expect(myself.get_by_role("button", name="Suspend")).to_have_count(0)
     page.get_by_label("Search people").fill(troublemaker.name)
     page.get_by_role("button", name="Search").click()
     row = page.get_by_role("row").filter(has_text=troublemaker.email)

@@ -32,6 +32,7 @@ def test_a_newcomer_gets_from_signing_up_to_a_counted_call(visit: Visit) -> None
     key = page.get_by_label("the key", exact=True)
     expect(key).to_contain_text("tp_live_")
     secret = key.inner_text()
+    expect(page.get_by_text("Nothing was called in this time")).to_be_visible()
     expect(page.get_by_label("the curl line", exact=True)).to_contain_text(secret)
     page.get_by_role("button", name="Copy the curl line").click()
     copied = page.evaluate("navigator.clipboard.readText()")
@@ -47,8 +48,11 @@ def test_a_newcomer_gets_from_signing_up_to_a_counted_call(visit: Visit) -> None
     expect(page.get_by_text("2 counted, each of them once")).to_be_visible()
     assert before > 0
     assert highest(chart) > 0
+    steps = page.get_by_role("region", name="First steps").get_by_role("listitem")
+    expect(steps.last).to_contain_text("(done)")
     visit.look("first-steps-done")
     visit.must_be_accessible()
     page.get_by_role("button", name="Done").click()
     expect(page.get_by_role("region", name="The last 24 hours")).to_contain_text("1")
+    expect(page.get_by_role("img", name="Requests per hour")).to_be_visible()
     visit.look("home")

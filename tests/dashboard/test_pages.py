@@ -93,7 +93,7 @@ def test_a_deployment_is_made_changed_rolled_back_and_deleted(visit: Visit, join
     expect(page.get_by_role("row")).to_have_count(2)
     page.get_by_role("link", name="Revisions").click()
     expect(page.get_by_role("row").filter(has_text="updated").first).to_contain_text("live")
-    page.get_by_role("button", name="Roll back to this").click()
+    page.get_by_role("button", name="Roll back to this").last.click()
     page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     expect(page.get_by_role("row").filter(has_text="rolled back")).to_contain_text("live")
     page.get_by_role("button", name="Scale").click()

@@ -34,6 +34,7 @@ export function PeoplePage() {
       }),
     ),
   );
+  const me = useLoad("me", (signal) => ok(api.GET("/v1/user/profile", { signal })));
   const reinstate = useAction(async (person: Somebody) => {
     const params = { path: { user_id: person.id } };
     tell((await ok(api.DELETE("/v1/admin/users/{user_id}/suspension", { params }))).message);
@@ -83,9 +84,11 @@ export function PeoplePage() {
             <Button look="secondary" small onClick={() => setResetting(one)}>
               Reset password
             </Button>
-            <Button look="secondary" small onClick={() => setSuspending(one)}>
-              Suspend
-            </Button>
+            {me.data && one.id !== me.data.id && (
+              <Button look="secondary" small onClick={() => setSuspending(one)}>
+                Suspend
+              </Button>
+            )}
           </span>
         ),
     },

@@ -43,7 +43,7 @@ export function FirstSteps({
   if (over || !began) return null;
   const secret = freshKey?.teamId === team.id ? freshKey.secret : undefined;
   const runs = deployment?.status === "running";
-  const step = !deployment || !runs ? 1 : keys === 0 ? 2 : !called && !tried ? 3 : 4;
+  const step = !deployment || !runs ? 1 : keys === 0 ? 2 : called ? 5 : tried ? 4 : 3;
   return (
     <section className="stack" aria-label="First steps">
       <div className="row between">

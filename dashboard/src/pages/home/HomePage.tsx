@@ -1,8 +1,9 @@
-import { api, ok } from "../../api/client";
+import { api, ok, type Schema } from "../../api/client";
 import { useLive } from "../../api/live";
 import { useLoad } from "../../api/useLoad";
 import { Badge } from "../../components/Badge";
 import { LinkButton } from "../../components/Button";
+import { Chart } from "../../components/Chart";
 import { Moment } from "../../components/Moment";
 import { count, milliseconds, percent } from "../../components/numbers";
 import { startOf } from "../../components/ranges";
@@ -28,12 +29,12 @@ export function HomePage() {
         ok(api.GET("/v1/api-keys", { params: { query: { ...query, limit: 1 } }, signal })),
         ok(
           api.GET("/v1/analytics/overview", {
-            params: { query: { ...query, from: startOf("24h") } },
+            params: { query: { ...query, from: startOf("24h"), resolution: "1h" } },
             signal,
           }),
         ),
       ]);
-      return { list, keys: keys.pagination.total, totals: overview.totals };
+      return { list, keys: keys.pagination.total, overview };
     },
     15,
   );
@@ -51,31 +52,19 @@ export function HomePage() {
       }
     >
       <Show of={home}>
-        {({ list, keys, totals }) => (
+        {({ list, keys, overview }) => (
           <>
             {mayWrite(team) && (
               <FirstSteps
                 deployment={list.deployments[0]}
                 keys={keys}
-                called={totals.billable > 0}
+                called={overview.totals.billable > 0}
                 reload={home.reload}
               />
             )}
             {list.deployments.length > 0 && (
               <>
-                <section className="card" aria-label="The last 24 hours">
-                  <h2>The last 24 hours</h2>
-                  <div className="columns stats">
-                    <Stat name="Requests" value={count(totals.requests)} />
-                    <Stat name="Failed (5xx)" value={percent(totals.errorRate)} />
-                    <Stat
-                      name="95 % take less than"
-                      value={totals.latency ? milliseconds(totals.latency.p95) : "–"}
-                    />
-                    <Stat name="Deployments" value={count(list.pagination.total)} />
-                    <Stat name="API keys" value={count(keys)} />
-                  </div>
-                </section>
+                <LastDay overview={overview} deployments={list.pagination.total} keys={keys} />
                 <section className="card flush" aria-label="Deployments">
                   <Table
                     caption="Deployments"
@@ -107,5 +96,51 @@ export function HomePage() {
         )}
       </Show>
     </Page>
+  );
+}
+
+/** How the whole team's requests went. */
+function LastDay({
+  overview: { from, to, totals, points },
+  deployments,
+  keys,
+}: {
+  overview: Schema["Overview"];
+  deployments: number;
+  keys: number;
+}) {
+  const series = (name: "requests" | "errors") =>
+    (points ?? []).map((one) => ({ timestamp: one.timestamp, value: one[name] }));
+  return (
+    <section className="card stack" aria-label="The last 24 hours">
+      <h2>The last 24 hours</h2>
+      <div className="columns stats">
+        <Stat name="Requests" value={count(totals.requests)} />
+        <Stat name="Failed (5xx)" value={percent(totals.errorRate)} />
+        <Stat
+          name="95 % take less than"
+          value={totals.latency ? milliseconds(totals.latency.p95) : "–"}
+        />
+        <Stat name="Deployments" value={count(deployments)} />
+        <Stat name="API keys" value={count(keys)} />
+      </div>
+      {totals.requests > 0 ? (
+        <Chart
+          title="Requests per hour"
+          from={from}
+          to={to}
+          format={count}
+          series={[
+            { name: "all", points: series("requests") },
+            { name: "of them failed", points: series("errors") },
+          ]}
+        />
+      ) : (
+        <p className="soft">
+          Nothing was called in this time. A request is drawn here within seconds of its answer;
+          each deployment&rsquo;s page has a line to copy that makes one.
+        </p>
+      )}
+    </section>
   );
 }
