@@ -136,6 +136,7 @@ def _options(settings: Settings) -> Options:
         rate_deployments=api.rate_deployments,
         rate_reads=api.rate_reads,
         rate_logs=api.rate_logs,
+        idempotency_keys_max=api.idempotency_keys_max,
         body_limit_bytes=api.body_limit_bytes,
         upload_limit_bytes=settings.sources.upload_limit_bytes,
         base_images=base_images(settings),

@@ -68,6 +68,12 @@ class Api:
         "60",
         "Reads of logs and metrics per minute and caller.",
     )
+    idempotency_keys_max: int = setting(
+        "TALLYPORT_IDEMPOTENCY_KEYS_MAX",
+        kinds.number(1, 10_000_000),
+        "50000",
+        "Writes with an Idempotency-Key a day and caller: so many answers are remembered.",
+    )
 
     @property
     def local_url(self) -> str:
