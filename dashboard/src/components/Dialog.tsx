@@ -45,15 +45,19 @@ export function Dialog({
 export function DialogButtons({
   verb,
   busy,
+  danger = false,
   close,
 }: {
   verb: string;
   busy: boolean;
+  /** It does harm, and looks it. */
+  danger?: boolean;
   close: () => void;
 }) {
+  const look = danger ? ({ look: "danger", className: "sure" } as const) : {};
   return (
     <>
-      <Button type="submit" busy={busy}>
+      <Button type="submit" {...look} busy={busy}>
         {verb}
       </Button>
       <Button look="secondary" onClick={close}>

@@ -2,7 +2,7 @@ import { useState } from "react";
 import { api, ok } from "../../api/client";
 import { useAction } from "../../api/useAction";
 import { Button } from "../../components/Button";
-import { Dialog } from "../../components/Dialog";
+import { Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { FailureNotice } from "../../components/Notice";
@@ -59,16 +59,7 @@ function EraseDialog({ close }: { close: () => void }) {
       <p>This cannot be undone, by anybody.</p>
       <Form
         action={erase}
-        buttons={
-          <>
-            <Button type="submit" look="danger" className="sure" busy={erase.busy}>
-              Delete for ever
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
+        buttons={<DialogButtons verb="Delete for ever" busy={erase.busy} danger close={close} />}
       >
         <Field
           label="Password"

@@ -3,7 +3,7 @@ import { api, ok, type Schema } from "../../api/client";
 import { useAction } from "../../api/useAction";
 import { useLoad } from "../../api/useLoad";
 import { Button } from "../../components/Button";
-import { Confirm, Dialog } from "../../components/Dialog";
+import { Confirm, Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Moment } from "../../components/Moment";
@@ -98,19 +98,7 @@ function AddDialog({ close, done }: { close: () => void; done: () => void }) {
   });
   return (
     <Dialog title="Add a passkey" close={close}>
-      <Form
-        action={add}
-        buttons={
-          <>
-            <Button type="submit" busy={add.busy}>
-              Go on
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
-      >
+      <Form action={add} buttons={<DialogButtons verb="Go on" busy={add.busy} close={close} />}>
         <Field
           label="Name"
           name="name"

@@ -5,7 +5,7 @@ import { useLoad } from "../../api/useLoad";
 import { Tag } from "../../components/Badge";
 import { Button } from "../../components/Button";
 import { Code } from "../../components/Copy";
-import { Dialog } from "../../components/Dialog";
+import { Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Notice } from "../../components/Notice";
@@ -84,16 +84,7 @@ function TurnOn({ close, done }: { close: () => void; done: (codes: string[]) =>
       <Dialog title="Turn the second factor on" close={close}>
         <Form
           action={prepare}
-          buttons={
-            <>
-              <Button type="submit" busy={prepare.busy}>
-                Go on
-              </Button>
-              <Button look="secondary" onClick={close}>
-                Cancel
-              </Button>
-            </>
-          }
+          buttons={<DialogButtons verb="Go on" busy={prepare.busy} close={close} />}
         >
           <Field
             label="Password"
@@ -115,16 +106,7 @@ function TurnOn({ close, done }: { close: () => void; done: (codes: string[]) =>
       <Code text={prepared.secret} label="the secret" />
       <Form
         action={confirm}
-        buttons={
-          <>
-            <Button type="submit" busy={confirm.busy}>
-              Turn on
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
+        buttons={<DialogButtons verb="Turn on" busy={confirm.busy} close={close} />}
       >
         <Field
           label="Code that the app shows"
@@ -168,14 +150,12 @@ function Prove({
       <Form
         action={prove}
         buttons={
-          <>
-            <Button type="submit" look={what === "off" ? "danger" : "primary"} busy={prove.busy}>
-              {what === "off" ? "Turn off" : "Make them"}
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
+          <DialogButtons
+            verb={what === "off" ? "Turn off" : "Make them"}
+            busy={prove.busy}
+            danger={what === "off"}
+            close={close}
+          />
         }
       >
         <Field

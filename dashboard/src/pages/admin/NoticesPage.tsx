@@ -4,7 +4,7 @@ import { useAction } from "../../api/useAction";
 import { useLoad } from "../../api/useLoad";
 import { Tag } from "../../components/Badge";
 import { Button } from "../../components/Button";
-import { Confirm, Dialog } from "../../components/Dialog";
+import { Confirm, Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, Select, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Moment } from "../../components/Moment";
@@ -183,7 +183,7 @@ function AnnounceDialog({ close, done }: { close: () => void; done: () => void }
     <Dialog title="Tell everybody something" close={close}>
       <Form
         action={announce}
-        buttons={<Buttons verb="Announce" busy={announce.busy} close={close} />}
+        buttons={<DialogButtons verb="Announce" busy={announce.busy} close={close} />}
       >
         <Field
           label="Text"
@@ -228,7 +228,7 @@ function MaintenanceDialog({ close, done }: { close: () => void; done: () => voi
         From its beginning to its end, apps are answered for by the gateway: 503, and when to come
         back.
       </p>
-      <Form action={plan} buttons={<Buttons verb="Plan" busy={plan.busy} close={close} />}>
+      <Form action={plan} buttons={<DialogButtons verb="Plan" busy={plan.busy} close={close} />}>
         <Field label="Why" name="text" required autoFocus maxLength={300} failure={plan.failure} />
         <Field
           label="From"
@@ -247,19 +247,6 @@ function MaintenanceDialog({ close, done }: { close: () => void; done: () => voi
         />
       </Form>
     </Dialog>
-  );
-}
-
-function Buttons({ verb, busy, close }: { verb: string; busy: boolean; close: () => void }) {
-  return (
-    <>
-      <Button type="submit" busy={busy}>
-        {verb}
-      </Button>
-      <Button look="secondary" onClick={close}>
-        Cancel
-      </Button>
-    </>
   );
 }
 

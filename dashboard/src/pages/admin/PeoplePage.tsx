@@ -4,7 +4,7 @@ import { useAction } from "../../api/useAction";
 import { useLoad } from "../../api/useLoad";
 import { Badge, Tag } from "../../components/Badge";
 import { Button } from "../../components/Button";
-import { Dialog } from "../../components/Dialog";
+import { Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Moment } from "../../components/Moment";
@@ -174,16 +174,7 @@ function SuspendDialog({
       <p className="soft">All their sessions end, and none begins. What they deployed runs on.</p>
       <Form
         action={suspend}
-        buttons={
-          <>
-            <Button type="submit" look="danger" className="sure" busy={suspend.busy}>
-              Suspend
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
+        buttons={<DialogButtons verb="Suspend" busy={suspend.busy} danger close={close} />}
       >
         <Field label="Reason" name="reason" maxLength={200} failure={suspend.failure} />
       </Form>

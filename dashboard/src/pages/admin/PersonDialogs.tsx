@@ -1,7 +1,6 @@
 import { api, ok, type Schema } from "../../api/client";
 import { useAction } from "../../api/useAction";
-import { Button } from "../../components/Button";
-import { Confirm, Dialog } from "../../components/Dialog";
+import { Confirm, Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { tell } from "../../components/Toasts";
@@ -49,14 +48,7 @@ export function ActAsDialog({ person, close }: { person: Somebody; close: () => 
       <Form
         action={begin}
         buttons={
-          <>
-            <Button type="submit" busy={begin.busy}>
-              Act as {person.username}
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
+          <DialogButtons verb={`Act as ${person.username}`} busy={begin.busy} close={close} />
         }
       >
         <Field

@@ -4,7 +4,7 @@ import { useAction } from "../../api/useAction";
 import { useLoad } from "../../api/useLoad";
 import { Tag } from "../../components/Badge";
 import { Button } from "../../components/Button";
-import { Dialog } from "../../components/Dialog";
+import { Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Empty } from "../../components/Notice";
@@ -181,19 +181,7 @@ function QuotaDialog({ team, close, done }: { team: Team; close: () => void; don
       <p className="soft">
         What is left empty is as for every team. What runs already goes on, also above its limit.
       </p>
-      <Form
-        action={save}
-        buttons={
-          <>
-            <Button type="submit" busy={save.busy}>
-              Save
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
-      >
+      <Form action={save} buttons={<DialogButtons verb="Save" busy={save.busy} close={close} />}>
         <Field
           label="Deployments"
           name="deployments"

@@ -3,7 +3,7 @@ import type { Schema } from "../../api/client";
 import { useAction } from "../../api/useAction";
 import { Tag } from "../../components/Badge";
 import { Button } from "../../components/Button";
-import { Dialog } from "../../components/Dialog";
+import { Dialog, DialogButtons } from "../../components/Dialog";
 import { Check, Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Table, type Column } from "../../components/Table";
@@ -114,19 +114,7 @@ function RuleDialog({
   return (
     <Dialog title={wordsOf(rule.rule)} close={close}>
       <p className="soft">{rule.meaning}</p>
-      <Form
-        action={save}
-        buttons={
-          <>
-            <Button type="submit" busy={save.busy}>
-              Save
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
-      >
+      <Form action={save} buttons={<DialogButtons verb="Save" busy={save.busy} close={close} />}>
         {rule.unit && (
           <Field
             label={`Threshold (${rule.unit})`}

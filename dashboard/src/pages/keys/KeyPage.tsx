@@ -3,7 +3,7 @@ import { api, ok, type Schema } from "../../api/client";
 import { useAction } from "../../api/useAction";
 import { useLoad } from "../../api/useLoad";
 import { Button, LinkButton } from "../../components/Button";
-import { Confirm, Dialog } from "../../components/Dialog";
+import { Confirm, Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, Select, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Moment } from "../../components/Moment";
@@ -194,16 +194,7 @@ function RotateDialog({
     <Dialog title={`A new secret for ${shown.name}`} close={close}>
       <Form
         action={rotate}
-        buttons={
-          <>
-            <Button type="submit" busy={rotate.busy}>
-              Rotate
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
+        buttons={<DialogButtons verb="Rotate" busy={rotate.busy} close={close} />}
       >
         <Select label="Does the old one work on?" name="grace" defaultValue="86400">
           {GRACES.map(([seconds, name]) => (
@@ -236,16 +227,7 @@ function ChangeDialog({ shown, close }: { shown: Key; close: () => void }) {
     <Dialog title={`Change ${shown.name}`} close={close}>
       <Form
         action={change}
-        buttons={
-          <>
-            <Button type="submit" busy={change.busy}>
-              Save
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
+        buttons={<DialogButtons verb="Save" busy={change.busy} close={close} />}
       >
         <Field
           label="Name"

@@ -4,7 +4,7 @@ import { useAction } from "../../api/useAction";
 import { useLoad } from "../../api/useLoad";
 import { Button } from "../../components/Button";
 import { Code } from "../../components/Copy";
-import { Dialog } from "../../components/Dialog";
+import { Dialog, DialogButtons } from "../../components/Dialog";
 import { Check, Field, Select, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Notice } from "../../components/Notice";
@@ -56,16 +56,7 @@ export function NewKeyDialog({ close }: { close: () => void }) {
     <Dialog title="New key" close={close}>
       <Form
         action={make}
-        buttons={
-          <>
-            <Button type="submit" busy={make.busy}>
-              Make the key
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
+        buttons={<DialogButtons verb="Make the key" busy={make.busy} close={close} />}
       >
         <Field
           label="Name"

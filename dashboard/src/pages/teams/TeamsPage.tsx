@@ -3,7 +3,7 @@ import { api, ok } from "../../api/client";
 import { useAction } from "../../api/useAction";
 import { Tag } from "../../components/Badge";
 import { Button } from "../../components/Button";
-import { Dialog } from "../../components/Dialog";
+import { Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Moment } from "../../components/Moment";
@@ -60,16 +60,7 @@ function NewTeamDialog({ close }: { close: () => void }) {
     <Dialog title="New team" close={close}>
       <Form
         action={found}
-        buttons={
-          <>
-            <Button type="submit" busy={found.busy}>
-              Found it
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
+        buttons={<DialogButtons verb="Found it" busy={found.busy} close={close} />}
       >
         <Field
           label="Name"

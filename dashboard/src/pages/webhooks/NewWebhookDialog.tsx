@@ -3,7 +3,7 @@ import { api, ok, type Schema } from "../../api/client";
 import { useAction } from "../../api/useAction";
 import { Button } from "../../components/Button";
 import { Code } from "../../components/Copy";
-import { Dialog } from "../../components/Dialog";
+import { Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Notice } from "../../components/Notice";
@@ -31,16 +31,7 @@ export function NewWebhookDialog({ close }: { close: () => void }) {
     <Dialog title="New webhook" close={close}>
       <Form
         action={make}
-        buttons={
-          <>
-            <Button type="submit" busy={make.busy}>
-              Make the webhook
-            </Button>
-            <Button look="secondary" onClick={close}>
-              Cancel
-            </Button>
-          </>
-        }
+        buttons={<DialogButtons verb="Make the webhook" busy={make.busy} close={close} />}
       >
         <Field
           label="URL"

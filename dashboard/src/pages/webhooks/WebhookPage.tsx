@@ -3,7 +3,7 @@ import { api, ok, type Schema } from "../../api/client";
 import { useAction } from "../../api/useAction";
 import { useLoad } from "../../api/useLoad";
 import { Button, LinkButton } from "../../components/Button";
-import { Confirm, Dialog } from "../../components/Dialog";
+import { Confirm, Dialog, DialogButtons } from "../../components/Dialog";
 import { Field, Select, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Moment } from "../../components/Moment";
@@ -167,7 +167,10 @@ function ChangeDialog({ webhook, close }: { webhook: Webhook; close: () => void 
   });
   return (
     <Dialog title={`Change ${nameOf(webhook)}`} close={close}>
-      <Form action={change} buttons={<Buttons verb="Save" busy={change.busy} close={close} />}>
+      <Form
+        action={change}
+        buttons={<DialogButtons verb="Save" busy={change.busy} close={close} />}
+      >
         <Field
           label="URL"
           name="url"
@@ -211,7 +214,10 @@ function RotateDialog({
   });
   return (
     <Dialog title="A new secret" close={close}>
-      <Form action={rotate} buttons={<Buttons verb="Rotate" busy={rotate.busy} close={close} />}>
+      <Form
+        action={rotate}
+        buttons={<DialogButtons verb="Rotate" busy={rotate.busy} close={close} />}
+      >
         <Select label="Does the old one sign along?" name="grace" defaultValue="86400">
           {GRACES.map(([seconds, name]) => (
             <option key={seconds} value={seconds}>
@@ -245,7 +251,10 @@ function ReplayDialog({ webhook, close }: { webhook: Webhook; close: () => void 
   });
   return (
     <Dialog title="Send what happened again" close={close}>
-      <Form action={replay} buttons={<Buttons verb="Replay" busy={replay.busy} close={close} />}>
+      <Form
+        action={replay}
+        buttons={<DialogButtons verb="Replay" busy={replay.busy} close={close} />}
+      >
         <p className="small">
           From the log: also what happened while it was disabled, or before it was made. What it was
           told before comes under the same id.
@@ -263,18 +272,5 @@ function ReplayDialog({ webhook, close }: { webhook: Webhook; close: () => void 
         </Select>
       </Form>
     </Dialog>
-  );
-}
-
-function Buttons({ verb, busy, close }: { verb: string; busy: boolean; close: () => void }) {
-  return (
-    <>
-      <Button type="submit" busy={busy}>
-        {verb}
-      </Button>
-      <Button look="secondary" onClick={close}>
-        Cancel
-      </Button>
-    </>
   );
 }
