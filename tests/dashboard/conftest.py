@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("TALLYPORT_CHROMIUM", "/usr/bin/chromium")
 WIDTHS = {"phone": 390, "tablet": 820, "desk": 1280}
 FAILED_LOAD = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 PATIENCE_SECONDS = 60
 numbers = count(1)
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
@@ -120,6 +121,8 @@ class Visit:
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type not in {"error", "warning"}:
+            return
+        if NETWORK_CHANGED in message.text:  # a container elsewhere began or ended: asked again
             return
         status = FAILED_LOAD.search(message.text)
         if status is None or int(status[1]) not in self.expected:
