@@ -38,6 +38,7 @@ from infrastructure.sealing.postgres import SEALING_SCHEMA, PostgresVault
 from infrastructure.stream.store import StoreStream
 from infrastructure.webhooks.postgres import WEBHOOKS_SCHEMA
 from projections.catalogue import VIEWS
+from projections.moving import Mover
 from projections.processes import REPORTS_SCHEMA
 from projections.tables import VIEWS_SCHEMA
 from projections.view import View
@@ -111,6 +112,7 @@ class Installation:
         self.admin_conninfo = admin_conninfo
         """As the superuser: for looking behind the application's back."""
         self.pool = pool
+        self.mover = Mover(pool)
         self.store: PostgresEventStore = store
         self.vault = PostgresVault(pool, secret=SECRET)
         self.codec = JsonCodec(EVENTS, UPCASTERS, self.vault)
@@ -157,6 +159,7 @@ class Installation:
             reader=self.store,
             decoder=self.codec,
             pool=self.pool,
+            mover=self.mover,
         )
 
     def start_views(self, views: Iterable[View[Any]] = VIEWS) -> None:

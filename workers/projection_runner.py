@@ -23,6 +23,7 @@ from infrastructure.ending import end, end_on
 from infrastructure.event_store import EventReader, RecordedEvent
 from infrastructure.stream import Batch, Progress, Stream, Topic
 from projections import tables
+from projections.moving import Move, Mover
 from projections.tables import Connection, Fenced
 from projections.upkeep import streams_to_tend, take_parked
 from projections.view import Change, Forget, Key, View, forgotten_by
@@ -92,6 +93,7 @@ class ProjectionRunner:
         reader: EventReader,
         decoder: Decoder,
         pool: AsyncConnectionPool[Connection],
+        mover: Mover,
     ) -> None:
         self._view = view
         self._stream = stream
@@ -99,6 +101,7 @@ class ProjectionRunner:
         self._reader = reader
         self._decoder = decoder
         self._pool = pool
+        self._mover = mover
         self._parked_streams: dict[int, set[str]] = {}
         self._following: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -263,18 +266,8 @@ class ProjectionRunner:
             for event, content in zip(step.events, step.decoded, strict=True)
         ]
         concerned = any(meanings) or any(event.stream_id in stopped for event in step.events)
-        if not concerned and len(step.after) == 1:
-            # Most events are not about this view: one statement moves it on.
-            await tables.save(
-                connection,
-                self._view,
-                step.generation,
-                rows=[],
-                gone=[],
-                before=step.before,
-                after=step.after,
-                live=step.live,
-            )
+        if step.events and not concerned and len(step.after) == 1:
+            await self._mover.move(self._past(step))
             return []
         async with connection.transaction():
             folded = await self._fold(connection, step, meanings, stopped)
@@ -291,6 +284,19 @@ class ProjectionRunner:
                 live=step.live,
             )
         return folded.parked
+
+    def _past(self, step: Step) -> Move:
+        [(partition, after)] = step.after.items()
+        before = step.before.get(partition)
+        return Move(
+            view=self._view.name,
+            generation=step.generation,
+            partition=partition,
+            before=None if before is None else before.position,
+            position=after.position,
+            sequence=after.sequence,
+            live=step.live,
+        )
 
     async def _fold(
         self,

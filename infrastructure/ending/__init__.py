@@ -6,7 +6,9 @@ together with a result. So whoever ends a task here asks again until it has ende
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 CANCEL_AGAIN_SECONDS = 0.5
 
@@ -18,6 +20,20 @@ async def end(*tasks: asyncio.Future[Any]) -> None:
             task.cancel()
         await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def share(work: asyncio.Future[T]) -> T:
+    """Return what work returns that several wait for, and that none of them ends.
+
+    Who is cancelled meanwhile stays until its end, so there is nothing that nobody waits for.
+    """
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()
+        raise
 
 
 async def end_on(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:

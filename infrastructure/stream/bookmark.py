@@ -8,11 +8,12 @@ read from the store.
 
 from collections.abc import Sequence
 from enum import Enum, auto
+from typing import Protocol
 
 import msgspec
 import psycopg
 
-from infrastructure.event_store import EventReader, RecordedEvent
+from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import (
     FRAME_TOPIC_PREFIX,
     Batch,
@@ -116,8 +117,18 @@ class Bookmark:
         return agrees
 
 
+class PageReader(Protocol):
+    """Reads pages of the log, as `EventReader` does."""
+
+    async def read_all(
+        self, *, after: int, up_to: int | None = None, limit: int, without_data_of: str = ""
+    ) -> Sequence[RecordedEvent]:
+        """Return at most `limit` events with `after` < position <= `up_to`, in log order."""
+        ...
+
+
 async def next_page(
-    reader: EventReader, bookmark: Bookmark, *, up_to: int | None, limit: int
+    reader: PageReader, bookmark: Bookmark, *, up_to: int | None, limit: int
 ) -> tuple[Batch | None, bool]:
     """Read a page of the store; return the batch, and whether there may be more.
 

@@ -5,17 +5,47 @@ notifications, because a connection may die without a word.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-import psycopg
 import structlog
-from psycopg.rows import TupleRow
 
-from infrastructure.event_store import EventReader
+from infrastructure.ending import share
+from infrastructure.event_store import EventReader, RecordedEvent
 from infrastructure.stream import Batch, Cursor, Topic
 from infrastructure.stream.bookmark import STORE_AWAY, Bookmark, next_page
+from infrastructure.stream.ear import Ear
 
 _log = structlog.get_logger()
+
+
+class SharedPages:
+    """Reads a page once for all who ask for it together, as followers do that one event woke.
+
+    It may have been asked for before the event that woke somebody: who was told of more than it
+    has, asks again.
+    """
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+        self._under_way: dict[
+            tuple[int, int | None, int, str], asyncio.Task[Sequence[RecordedEvent]]
+        ] = {}
+
+    async def read_all(
+        self, *, after: int, up_to: int | None = None, limit: int, without_data_of: str = ""
+    ) -> Sequence[RecordedEvent]:
+        """Return the page, as the reader does."""
+        asked = (after, up_to, limit, without_data_of)
+        reading = self._under_way.get(asked)
+        if reading is None:
+            reading = asyncio.ensure_future(
+                self._reader.read_all(
+                    after=after, up_to=up_to, limit=limit, without_data_of=without_data_of
+                )
+            )
+            self._under_way[asked] = reading
+            reading.add_done_callback(lambda _: self._under_way.pop(asked, None))
+        return await share(reading)
 
 
 class StoreStream:
@@ -30,11 +60,10 @@ class StoreStream:
         backoff_seconds_max: float = 2.0,
         channel: str = "tallyport_events",
     ) -> None:
-        self._reader = reader
-        self._conninfo = conninfo
+        self._reader = SharedPages(reader)
         self._poll_seconds = poll_seconds
         self._backoff_seconds_max = backoff_seconds_max
-        self._channel = channel
+        self._ear = Ear(conninfo, channel)
 
     async def follow(
         self, topic: Topic, start: Cursor, *, batch_size_max: int
@@ -43,9 +72,9 @@ class StoreStream:
         bookmark = Bookmark(topic, start)
         backoff_seconds = 0.05
         while True:
-            connection = None
+            listener = None
             try:
-                connection = await self._listen()
+                listener = await self._ear.attend()
                 while True:
                     batch, more = await next_page(
                         self._reader, bookmark, up_to=None, limit=batch_size_max
@@ -54,33 +83,12 @@ class StoreStream:
                     if batch is not None:
                         yield batch
                     if not more:
-                        await self._news(connection, beyond=bookmark.lowest)
+                        # Under load most of what is told is what the last page already had.
+                        await listener.news(beyond=bookmark.lowest, seconds=self._poll_seconds)
             except STORE_AWAY as error:
                 _log.warning("store is away, follower waits", topic=topic, error=str(error))
             finally:
-                if connection is not None:
-                    await connection.close()
+                if listener is not None:
+                    await self._ear.leave(listener)
             await asyncio.sleep(backoff_seconds)
             backoff_seconds = min(2 * backoff_seconds, self._backoff_seconds_max)
-
-    async def _listen(self) -> psycopg.AsyncConnection[TupleRow]:
-        connection = await psycopg.AsyncConnection.connect(
-            self._conninfo,
-            autocommit=True,
-            connect_timeout=5,
-            keepalives_idle=10,
-            application_name="tallyport follow",
-        )
-        try:
-            await connection.execute(f'LISTEN "{self._channel}"')
-        except BaseException:  # cancelled, too: nobody else knows of this connection
-            await connection.close()
-            raise
-        return connection
-
-    async def _news(self, connection: psycopg.AsyncConnection[TupleRow], *, beyond: int) -> None:
-        """Return when the store has more, or when it is time to look."""
-        # Under load most notifications tell of what the last page already had.
-        async for news in connection.notifies(timeout=self._poll_seconds):
-            if not news.payload.isdigit() or int(news.payload) > beyond:
-                return
