@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.answers import answer, respond
 from api.guard import GuardedRoute
 from api.identity.passwords import LinkText
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.proofs import must_be_proved_admin
 from api.requests import Asking, Read, Writing, reading
@@ -76,7 +76,12 @@ async def set_up(body: SetupLink, write: Writing) -> Response:
     return done.response()
 
 
-@router.get("/admin/users", response_model=People, responses=refusals(401, 403))
+@router.get(
+    "/admin/users",
+    response_model=People,
+    responses=refusals(401, 403),
+    openapi_extra=sorted_by(USER_LISTING),
+)
 async def users(
     query: Annotated[PeopleQuery, Query()], read: Annotated[Read, reading("users")]
 ) -> Response:

@@ -12,7 +12,7 @@ from api.admin import must_be_platform_admin
 from api.answers import answer, respond
 from api.errors import InvalidValue
 from api.guard import GuardedRoute
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import Read, Write, Writing, reading
 from api.schemas import Input, Integer, Output, TeamQuery, Text
@@ -154,7 +154,12 @@ class PreferencesChange(Input):
     """Of whose alerts; of the personal team's unless named."""
 
 
-@router.get("/alerts", response_model=AlertList, responses=refusals(401, 403, 404))
+@router.get(
+    "/alerts",
+    response_model=AlertList,
+    responses=refusals(401, 403, 404),
+    openapi_extra=sorted_by(ALERT_LISTING),
+)
 async def alerts(query: Annotated[TeamAlertsQuery, Query()], read: Listing) -> Response:
     """List the team's alerts, newest first."""
     team_ids = read.team_ids("deployments:read", named=query.team_id)
@@ -211,6 +216,7 @@ async def choose_preferences(body: PreferencesChange, write: Writing) -> Respons
     "/admin/alerts",
     response_model=AlertList,
     responses=refusals(401, 403),
+    openapi_extra=sorted_by(ALERT_LISTING),
     tags=["Administration"],
 )
 async def platform_alerts(query: Annotated[AlertsQuery, Query()], read: Listing) -> Response:

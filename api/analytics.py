@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.answers import respond
 from api.guard import GuardedRoute
-from api.lists import Pagination, TeamPageQuery, pagination_of, window_of
+from api.lists import Pagination, TeamPageQuery, pagination_of, sorted_by, window_of
 from api.moments import SpanQuery, TimesQuery, span
 from api.openapi import refusals
 from api.requests import Read, reading
@@ -169,7 +169,12 @@ async def overview(
     )
 
 
-@router.get("/requests/raw", response_model=Requests, responses=refusals(401, 403, 404))
+@router.get(
+    "/requests/raw",
+    response_model=Requests,
+    responses=refusals(401, 403, 404),
+    openapi_extra=sorted_by(REQUEST_LISTING),
+)
 async def raw_requests(
     query: Annotated[RequestsQuery, Query()], read: Annotated[Read, reading(NAME)]
 ) -> Response:

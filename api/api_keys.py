@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.answers import Answer, answer, respond
 from api.errors import InvalidValue
 from api.guard import GuardedRoute
-from api.lists import Pagination, TeamPageQuery, pagination_of, window_of
+from api.lists import Pagination, TeamPageQuery, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.proofs import must_be_recent
 from api.requests import Read, Write, Writing, etag, reading
@@ -190,7 +190,9 @@ async def create(body: NewKey, write: Writing) -> Response:
     return await write.dispatch(command, made)
 
 
-@router.get("", response_model=Keys, responses=refusals(401, 403))
+@router.get(
+    "", response_model=Keys, responses=refusals(401, 403), openapi_extra=sorted_by(KEY_LISTING)
+)
 async def list_all(
     query: Annotated[TeamPageQuery, Query()], read: Annotated[Read, reading(*KEY_VIEWS)]
 ) -> Response:

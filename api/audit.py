@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.addresses import opened_addresses
 from api.answers import respond
 from api.guard import GuardedRoute
-from api.lists import Pagination, TeamPageQuery, pagination_of, window_of
+from api.lists import Pagination, TeamPageQuery, pagination_of, sorted_by, window_of
 from api.moments import moment
 from api.openapi import refusals
 from api.requests import Read, reading
@@ -67,7 +67,12 @@ class History(Output):
     events: list[Entry]
 
 
-@router.get("/audit", response_model=Entries, responses=refusals(401, 403))
+@router.get(
+    "/audit",
+    response_model=Entries,
+    responses=refusals(401, 403),
+    openapi_extra=sorted_by(AUDIT_LISTING),
+)
 async def audit(query: Annotated[AuditQuery, Query()], read: Reading) -> Response:
     """List what happened to the team's things, newest first."""
     team_ids = read.team_ids("audit:read", named=query.team_id)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.answers import Answer, answer, respond
 from api.guard import OPEN_TO_ALL, GuardedRoute
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import Read, Writing, reading
 from api.schemas import EmailAddress, Input, Message, Output, identifier
@@ -116,6 +116,7 @@ async def invite(team_id: TeamId, body: NewInvitation, write: Writing) -> Respon
     "/teams/{team_id}/invitations",
     response_model=Invitations,
     responses=refusals(401, 403, 404),
+    openapi_extra=sorted_by(INVITATION_LISTING),
 )
 async def invitations(
     team_id: TeamId, query: Annotated[PageQuery, Query()], read: Reading

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import Query
@@ -56,6 +56,12 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     sort: str
     value: str
     id: str
+
+
+def sorted_by(listing: Listing) -> dict[str, Any]:
+    """Return what the OpenAPI document is told of a list: by what it can be sorted."""
+    ways = [f"{turn}{name}" for name in sorted(listing.sorts) for turn in ("", "-")]
+    return {"x-sort": {"type": "string", "enum": ways, "default": listing.sort_default}}
 
 
 def window_of(query: PageQuery, listing: Listing, name: str, services: Services) -> Window:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.admin import must_be_platform_admin
 from api.answers import answer, respond
 from api.guard import GuardedRoute
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import Read, Writing, reading
 from api.schemas import Input, Instant, Message, Output, Text, checked, identifier
@@ -141,7 +141,12 @@ async def notices(read: Annotated[Read, reading("announcements", "maintenance")]
     )
 
 
-@router.get("/admin/announcements", response_model=Announcements, responses=refusals(401, 403))
+@router.get(
+    "/admin/announcements",
+    response_model=Announcements,
+    responses=refusals(401, 403),
+    openapi_extra=sorted_by(ANNOUNCEMENT_LISTING),
+)
 async def announcements(
     query: Annotated[PageQuery, Query()], read: Annotated[Read, reading("announcements")]
 ) -> Response:
@@ -194,7 +199,12 @@ async def withdraw_announcement(announcement_id: AnnouncementId, write: Writing)
     )
 
 
-@router.get("/admin/maintenance", response_model=MaintenanceList, responses=refusals(401, 403))
+@router.get(
+    "/admin/maintenance",
+    response_model=MaintenanceList,
+    responses=refusals(401, 403),
+    openapi_extra=sorted_by(MAINTENANCE_LISTING),
+)
 async def maintenance(
     query: Annotated[PageQuery, Query()], read: Annotated[Read, reading("maintenance")]
 ) -> Response:

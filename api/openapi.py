@@ -196,8 +196,9 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
         operation["security"] = []
     operation.pop("x-upload", None)
     parameters = operation.setdefault("parameters", [])
+    known = {"sort": operation.pop("x-sort", None)}
     for parameter in parameters:
-        parameter["schema"] = _as_sent(parameter["schema"])
+        parameter["schema"] = known.get(parameter["name"]) or _as_sent(parameter["schema"])
         if parameter["name"] == "teamId":
             responses.setdefault("404", refusals(404)[404])
     if method != "get":

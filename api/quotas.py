@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.admin import must_be_platform_admin
 from api.answers import answer, respond
 from api.guard import GuardedRoute
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.moments import month_of
 from api.openapi import refusals
 from api.requests import Read, Write, Writing, reading
@@ -123,6 +123,7 @@ class TeamsQuery(PageQuery):
     response_model=TeamList,
     responses=refusals(401, 403),
     tags=["Administration"],
+    openapi_extra=sorted_by(RESOURCE_LISTING),
 )
 async def resources(
     query: Annotated[TeamsQuery, Query()],

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.answers import Answer, answer, respond
 from api.guard import GuardedRoute
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import POSITION_HEADER, Read, Write, Writing, etag, reading
 from api.schemas import Input, Message, Output, identifier
@@ -137,7 +137,9 @@ async def create(body: NewTeam, write: Writing) -> Response:
     return await at_once(write, done, user_id)
 
 
-@router.get("", response_model=Teams, responses=refusals(401, 403))
+@router.get(
+    "", response_model=Teams, responses=refusals(401, 403), openapi_extra=sorted_by(TEAM_LISTING)
+)
 async def list_all(query: Annotated[PageQuery, Query()], read: Reading) -> Response:
     """List the teams that one is in; for a key, the one it belongs to."""
     window = window_of(query, TEAM_LISTING, "teams", read.services)
@@ -199,7 +201,12 @@ async def delete(team_id: TeamId, write: Writing) -> Response:
     return await at_once(write, done, user_id)
 
 
-@router.get("/{team_id}/members", response_model=Members, responses=refusals(401, 403, 404))
+@router.get(
+    "/{team_id}/members",
+    response_model=Members,
+    responses=refusals(401, 403, 404),
+    openapi_extra=sorted_by(MEMBER_LISTING),
+)
 async def members(
     team_id: TeamId,
     query: Annotated[PageQuery, Query()],

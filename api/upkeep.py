@@ -13,7 +13,7 @@ from api.admin import must_be_platform_admin
 from api.answers import answer, respond
 from api.guard import GuardedRoute
 from api.health import state_of
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import Read, Writing, reading
 from api.schemas import Message, Output, Text
@@ -139,7 +139,12 @@ async def health(read: Annotated[Read, reading()]) -> Response:
     )
 
 
-@router.get("/parked-events", response_model=ParkedList, responses=refusals(401, 403))
+@router.get(
+    "/parked-events",
+    response_model=ParkedList,
+    responses=refusals(401, 403),
+    openapi_extra=sorted_by(PARKED_LISTING),
+)
 async def parked_events(
     query: Annotated[ParkedQuery, Query()], read: Annotated[Read, reading()]
 ) -> Response:

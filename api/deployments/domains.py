@@ -12,7 +12,7 @@ from api.deployments.certificates import CertificateOut, shown_certificate
 from api.deployments.finding import their_deployment
 from api.deployments.shapes import DeploymentId
 from api.guard import GuardedRoute
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import Read, Write, Writing, etag, reading
 from api.schemas import Input, Message, Output, Text, identifier
@@ -148,7 +148,12 @@ async def add(deployment_id: DeploymentId, body: NewDomain, write: Writing) -> R
     return await write.dispatch(command, made)
 
 
-@router.get("/{deployment_id}/domains", response_model=Domains, responses=refusals(401, 403, 404))
+@router.get(
+    "/{deployment_id}/domains",
+    response_model=Domains,
+    responses=refusals(401, 403, 404),
+    openapi_extra=sorted_by(DOMAIN_LISTING),
+)
 async def list_all(
     deployment_id: DeploymentId, query: Annotated[PageQuery, Query()], read: Reading
 ) -> Response:

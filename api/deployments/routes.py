@@ -34,7 +34,7 @@ from api.deployments.shapes import (
 from api.deployments.status import StatusOut, status_of
 from api.errors import InvalidValue
 from api.guard import GuardedRoute
-from api.lists import PageQuery, pagination_of, window_of
+from api.lists import PageQuery, pagination_of, sorted_by, window_of
 from api.moments import position_or_moment
 from api.openapi import refusals
 from api.requests import POSITION_HEADER, Read, Write, Writing, etag, reading
@@ -117,7 +117,12 @@ async def request(body: NewDeployment, write: Writing) -> Response:
     return await write.dispatch(command, made)
 
 
-@router.get("", response_model=Summaries, responses=refusals(401, 403))
+@router.get(
+    "",
+    response_model=Summaries,
+    responses=refusals(401, 403),
+    openapi_extra=sorted_by(DEPLOYMENT_LISTING),
+)
 async def list_all(query: Annotated[DeploymentQuery, Query()], read: Reading) -> Response:
     """List the deployments."""
     team_ids = read.team_ids("deployments:read", named=query.team_id)
@@ -158,7 +163,12 @@ async def status(deployment_id: DeploymentId, read: Reading) -> Response:
     return respond(status_of(row, now=read.services.clock()), headers={"ETag": etag(row.version)})
 
 
-@router.get("/{deployment_id}/revisions", response_model=Revisions, responses=SHOWING)
+@router.get(
+    "/{deployment_id}/revisions",
+    response_model=Revisions,
+    responses=SHOWING,
+    openapi_extra=sorted_by(REVISION_LISTING),
+)
 async def revisions(
     deployment_id: DeploymentId,
     query: Annotated[PageQuery, Query()],

@@ -24,7 +24,7 @@ from api.guard import OPEN_TO_ALL, GuardedRoute
 from api.identity.challenges import answered, challenge
 from api.identity.guesses import network
 from api.identity.sessions import Session, session_of, user_agent
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import Asking, Read, Write, Writing, reading
 from api.schemas import Input, Message, Output, Text, identifier
@@ -180,7 +180,12 @@ async def add(body: NewPasskey, write: Writing) -> Response:
     return await write.dispatch(command, added)
 
 
-@router.get("/user/passkeys", response_model=Passkeys, responses=refusals(401, 403))
+@router.get(
+    "/user/passkeys",
+    response_model=Passkeys,
+    responses=refusals(401, 403),
+    openapi_extra=sorted_by(PASSKEY_LISTING),
+)
 async def list_all(
     query: Annotated[PageQuery, Query()], read: Annotated[Read, reading("passkeys")]
 ) -> Response:

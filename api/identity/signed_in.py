@@ -10,7 +10,7 @@ from api.addresses import opened_addresses
 from api.answers import answer, respond
 from api.guard import GuardedRoute
 from api.identity.sessions import ended
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import Read, Writing, reading
 from api.schemas import Message, Output, identifier
@@ -45,7 +45,12 @@ class Sessions(Output):
     pagination: Pagination
 
 
-@router.get("", response_model=Sessions, responses=refusals(401, 403))
+@router.get(
+    "",
+    response_model=Sessions,
+    responses=refusals(401, 403),
+    openapi_extra=sorted_by(SESSION_LISTING),
+)
 async def sessions(
     query: Annotated[PageQuery, Query()], read: Annotated[Read, reading("users", "sessions")]
 ) -> Response:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.answers import Answer, answer, respond
 from api.guard import GuardedRoute
-from api.lists import PageQuery, Pagination, pagination_of, window_of
+from api.lists import PageQuery, Pagination, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import Asking, Read, Writing, reading
 from api.schemas import Input, Instant, Message, Output, Text, identifier
@@ -106,7 +106,10 @@ class ReplayWish(Input):
 
 
 @router.get(
-    "/{webhook_id}/deliveries", response_model=Deliveries, responses=refusals(401, 403, 404)
+    "/{webhook_id}/deliveries",
+    response_model=Deliveries,
+    responses=refusals(401, 403, 404),
+    openapi_extra=sorted_by(DELIVERY_LISTING),
 )
 async def deliveries(
     webhook_id: WebhookId, query: Annotated[DeliveryQuery, Query()], read: Reading

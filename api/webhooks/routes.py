@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api.answers import Answer, answer, respond
 from api.errors import InvalidValue
 from api.guard import GuardedRoute
-from api.lists import Pagination, TeamPageQuery, pagination_of, window_of
+from api.lists import Pagination, TeamPageQuery, pagination_of, sorted_by, window_of
 from api.openapi import refusals
 from api.requests import Read, Writing, etag, reading
 from api.schemas import Input, Integer, Message, Output, Text, identifier
@@ -185,7 +185,12 @@ async def create(body: NewWebhook, write: Writing) -> Response:
     return await write.dispatch(command, made)
 
 
-@router.get("", response_model=Webhooks, responses=refusals(401, 403))
+@router.get(
+    "",
+    response_model=Webhooks,
+    responses=refusals(401, 403),
+    openapi_extra=sorted_by(WEBHOOK_LISTING),
+)
 async def list_all(query: Annotated[TeamPageQuery, Query()], read: Reading) -> Response:
     """List the webhooks."""
     team_ids = read.team_ids("webhooks:read", "webhooks:write", named=query.team_id)

@@ -91,3 +91,24 @@ async def test_what_can_be_changed_says_how_to_change_the_version_that_was_read(
         assert ("412" in operation["responses"]) == ("If-Match" in headers), name
         assert name.startswith("get ") != ("Idempotency-Key" in headers), name
         assert not any("null" in json.dumps(each["schema"]) for each in operation["parameters"])
+
+
+async def test_every_list_says_by_what_it_can_be_sorted_and_refuses_all_else(
+    api: Api,
+) -> None:
+    anna, asked = await api.join(), 0
+    for name, operation in operations_of(await the_document(api)):
+        for parameter in operation["parameters"]:
+            if parameter["name"] != "sort":
+                continue
+            ways = parameter["schema"]["enum"]
+            assert parameter["schema"]["default"] in ways, name
+            path = name.removeprefix("get ")
+            if "{" in path or "/admin/" in path:
+                continue
+            asked += 1
+            refused = await anna.get(f"{path}?sort=nothing")
+            [detail] = refused.json()["error"]["details"]
+            fields = {way.removeprefix("-") for way in ways}
+            assert detail == {"field": "sort", "message": f"one of {', '.join(sorted(fields))}"}
+    assert asked > 5
