@@ -30,7 +30,9 @@ from tests.platform import PASSWORD, Person, Platform
 
 COMMAND = [sys.executable, "-P", "-m", "bootstrap.main"]
 TAKE_THE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    # A shell starts what it does not wait for with SIGINT ignored, and that is handed down.
+    "signal.signal(signal.SIGINT, signal.SIG_DFL);"
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
 PATIENCE_SECONDS = 60.0
@@ -162,8 +164,9 @@ class Terminal:
 
     def end(self) -> int:
         """Read to the end; return the exit code."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self._read():
-            pass
+            assert time.monotonic() < deadline, f"it does not end: {self.shown!r}"
         return self._process.wait(PATIENCE_SECONDS)
 
     def _read(self) -> bool:
