@@ -84,7 +84,7 @@ def test_a_domain_shows_the_records_to_copy(visit: Visit, deployed: Deployed) ->
             assert page.evaluate("navigator.clipboard.readText()") == record[part]
     visit.look("domain")
     visit.must_be_accessible()
-    other = f"other-{deployed.app}"
+    other = "second-shop"
     sample = {"image": "tallyport/echo", "port": 8080, "replicas": 0}
     other_id = deployed.person.post("/deployments", appName=other, **sample)["id"]
     card.get_by_role("button", name="Move", exact=True).click()
