@@ -434,6 +434,13 @@ def table(upstream: Upstream) -> Table:
     )
 
 
+async def a_worker_is_leaving(gateway: Gateway) -> bool:
+    """Tell whether a worker that was replaced still has something to finish."""
+    with suppress(HAProxyAway):  # the master starts anew with each reload
+        return bool((await Runtime(gateway.launch.run_folder).workers())[1])
+    return False
+
+
 @pytest.fixture
 async def serving(gateway: Gateway, table: Table, running: Running) -> Gateway:
     """A gateway that serves the table, kept equal to it by its agent."""

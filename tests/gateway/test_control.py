@@ -21,6 +21,7 @@ from tests.gateway.conftest import (
     Running,
     Table,
     Upstream,
+    a_worker_is_leaving,
     eventually,
     hash_of,
     key_named,
@@ -63,15 +64,7 @@ async def test_a_revoked_key_is_refused_by_a_worker_that_only_finishes_its_conne
     routes = (*table.table.routes, route_named("new", upstream))
     table.set(RoutingTable(routes=routes, keys=table.table.keys))
     await eventually(answers(serving, 200, "/new/"))
-    runtime = Runtime(serving.launch.run_folder)
-
-    async def one_is_leaving() -> bool:
-        try:
-            return bool((await runtime.workers())[1])
-        except HAProxyAway:  # its master starts anew with each reload
-            return False
-
-    await eventually(one_is_leaving)
+    await eventually(lambda: a_worker_is_leaving(serving))
     table.set(RoutingTable(routes=routes, keys=()))
     await eventually(answers(serving, 401))
     writer.write(request)

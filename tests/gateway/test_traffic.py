@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.configuration import GatewayOptions, Replica, Route, RoutingTable, render
-from gateway.runtime import Runtime, WorkerState
+from gateway.runtime import WorkerState
 from gateway.traffic import RouteTraffic, traffic_of
 from tests.gateway.conftest import (
     KEY,
@@ -17,6 +17,7 @@ from tests.gateway.conftest import (
     Running,
     Table,
     Upstream,
+    a_worker_is_leaving,
     eventually,
     read_answer,
     route_named,
@@ -82,7 +83,7 @@ async def test_a_request_in_a_worker_that_was_replaced_is_waited_for_too(
     routes = (*table.table.routes, route_named("new", upstream))
     table.set(RoutingTable(routes=routes, keys=table.table.keys))
     await eventually(lambda: "dpl-new" in board.said and bool(board.said["dpl-new"].serving))
-    assert (await Runtime(announced.launch.run_folder).workers())[1]
+    await eventually(lambda: a_worker_is_leaving(announced))
     drained(table, version=7)
     await eventually(lambda: board.said["dpl-shop"] == says(7))
     await look_again(board)
