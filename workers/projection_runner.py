@@ -217,10 +217,14 @@ class ProjectionRunner:
     ) -> None:
         decoded = await self._decode(batch.events)
         step = Step(generation, batch.events, decoded, before, batch.progress, live)
-        async with self._turn, self._pool.connection() as connection:
+        async with self._turn:
             stopped = self._parked_streams.setdefault(generation, set())
-            parked = await self._take(connection, step, stopped)
-            stopped.update(event.stream_id for event, _ in parked)
+            if self._goes_by(step, stopped):
+                await self._mover.move(self._past(step))
+            else:
+                async with self._pool.connection() as connection:
+                    parked = await self._take(connection, step, stopped)
+                stopped.update(event.stream_id for event, _ in parked)
         if batch.events:
             name = self._view.name
             APPLIED.labels(name).inc(len(batch.events))
@@ -265,10 +269,6 @@ class ProjectionRunner:
             self._changes(event, content)
             for event, content in zip(step.events, step.decoded, strict=True)
         ]
-        concerned = any(meanings) or any(event.stream_id in stopped for event in step.events)
-        if step.events and not concerned and len(step.after) == 1:
-            await self._mover.move(self._past(step))
-            return []
         async with connection.transaction():
             folded = await self._fold(connection, step, meanings, stopped)
             await self._park(connection, step.generation, folded.parked)
@@ -284,6 +284,13 @@ class ProjectionRunner:
                 live=step.live,
             )
         return folded.parked
+
+    def _goes_by(self, step: Step, stopped: set[str]) -> bool:
+        """Return whether nothing of it is about this view, as of most events."""
+        return len(step.after) == 1 and not any(
+            event.stream_id in stopped or self._changes(event, content)
+            for event, content in zip(step.events, step.decoded, strict=True)
+        )
 
     def _past(self, step: Step) -> Move:
         [(partition, after)] = step.after.items()
