@@ -85,10 +85,13 @@ def guesses(url: str, path: str, key: str) -> list[Callable[[], httpx.Response]]
     public, secret = key[len(PREFIX) : PREFIX_LENGTH], key[PREFIX_LENGTH:][:SECRET_LENGTH]
 
     def guess(right: int) -> str:
-        wrong = "".join(secrets.choice(BASE62) for _ in range(SECRET_LENGTH - right))
-        return assemble_key(public, secret[:right] + wrong)
+        rest = "".join(secrets.choice(BASE62) for _ in range(SECRET_LENGTH - right))
+        return assemble_key(public, secret[:right] + rest)
 
-    return [lambda: ask(guess(SECRET_LENGTH - WRONG_END)), lambda: ask(guess(0))]
+    # Made beforehand: to make one takes the longer, the more of it is wrong.
+    near = iter([guess(SECRET_LENGTH - WRONG_END) for _ in range(2 * KEYS)])
+    wrong = iter([guess(0) for _ in range(2 * KEYS)])
+    return [lambda: ask(next(near)), lambda: ask(next(wrong))]
 
 
 def measure(platform: Platform) -> str:
