@@ -12,7 +12,7 @@ import structlog
 from infrastructure.ending import share
 from infrastructure.event_store import EventReader, RecordedEvent
 from infrastructure.stream import Batch, Cursor, Topic
-from infrastructure.stream.bookmark import STORE_AWAY, Bookmark, next_page
+from infrastructure.stream.bookmark import STORE_AWAY, Bookmark, PageReader, next_page
 from infrastructure.stream.ear import Ear
 
 _log = structlog.get_logger()
@@ -25,7 +25,7 @@ class SharedPages:
     has, asks again.
     """
 
-    def __init__(self, reader: EventReader) -> None:
+    def __init__(self, reader: PageReader) -> None:
         self._reader = reader
         self._under_way: dict[
             tuple[int, int | None, int, str], asyncio.Task[Sequence[RecordedEvent]]

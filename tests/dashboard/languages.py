@@ -1,7 +1,6 @@
 """Runs an example of the portal as a person would who has copied it into a file."""
 
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source_tree import ROOT
+from tests.node import node
 
 PATH = f"{os.environ['PATH']}:/usr/local/go/bin"
 SECONDS_MAX = 300
@@ -25,7 +24,7 @@ def run(language: str, example: str, *, key: str, folder: Path) -> str | None:
     path = folder / names[language]
     path.write_text(example)
     commands = {"curl": ["bash"], "Python": [sys.executable], "Go": ["go", "run"]}
-    command = commands.get(language) or [_node()]
+    command = commands.get(language) or [str(node())]
     if shutil.which(command[0], path=PATH) is None:
         if os.environ.get("TALLYPORT_REQUIRE_GO") == "1":
             pytest.fail(f"there is no {command[0]}, and TALLYPORT_REQUIRE_GO=1")
@@ -41,10 +40,3 @@ def run(language: str, example: str, *, key: str, folder: Path) -> str | None:
     )
     assert done.returncode == 0, done
     return done.stdout
-
-
-def _node() -> str:
-    """Return the Node that builds the dashboard."""
-    build = runpy.run_path(str(ROOT / "bin" / "_build_dashboard.py"))
-    first: str = build["find_npm"]()[0]
-    return first if Path(first).name == "node" else "node"

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import re
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -12,12 +11,6 @@ import docker
 
 REPOSITORY = "tallyport-test/node-base"
 _LIBRARY = re.compile(r"(?:^|=>)\s*(/\S+)", re.MULTILINE)
-
-
-def node_here() -> Path | None:
-    """Return the Node.js of this machine."""
-    found = shutil.which("node")
-    return None if found is None else Path(found).resolve()
 
 
 def node_base(api: docker.APIClient, node: Path) -> str:

@@ -24,14 +24,14 @@ from infrastructure.sources.conventions import StartPlan
 from infrastructure.sources.folder import FolderSources
 from tests.docker.hardening import build_deviations
 from tests.images.programs import busybox_archive, catalogue
-from tests.images.runtimes import node_base, node_here
+from tests.images.runtimes import node_base
 from tests.infrastructure.archives.hostile import tarred, zipped
 from tests.infrastructure.containers.test_drivers import until_answering
 from tests.infrastructure.containers.test_process_builds import EXAMPLES, echoed, sample
+from tests.node import node
 
 Make = Callable[..., ReplicaSpec]
 BASE = "tallyport-test/python-base"
-NODE = node_here()
 
 
 class Place:
@@ -107,14 +107,12 @@ async def test_the_python_sample_is_built_once_and_answers_with_the_request(
     )
 
 
-@pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
 async def test_the_node_sample_answers_with_the_request(
     tmp_path: Path, docker_engine: str, spec: Make
 ) -> None:
-    assert NODE is not None
     api = docker.APIClient(base_url=docker_engine, version=API_VERSION, timeout=300)
     with closing(api):
-        place = Place(tmp_path, docker_engine, await asyncio.to_thread(node_base, api, NODE))
+        place = Place(tmp_path, docker_engine, await asyncio.to_thread(node_base, api, node()))
     try:
         image = await place.upload(zipped(sample("node")))
         ample = Resources(cpu_millis=1000, memory_bytes=256 * 1024**2)
