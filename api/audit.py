@@ -24,7 +24,7 @@ from projections.audit import AUDIT_LISTING, AuditRow, Sought, history, list_aud
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Audit"])
 
-RESOURCES = ("dpl", "crt", "dom", "key", "usr", "ses", "whk")
+RESOURCES = ("org", "dpl", "crt", "dom", "key", "usr", "ses", "whk")
 Reading = Annotated[Read, reading("audit")]
 
 

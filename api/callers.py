@@ -1,6 +1,7 @@
 """Who is asking: an access token or an API key, checked against what the views know now.
 
 What was found is remembered for at most a second, so a sign-out or a revocation acts within one.
+Who names a position, or finds nothing, is looked up anew: they may be in a team since a moment.
 """
 
 import hashlib
@@ -29,6 +30,8 @@ from projections.reading import Sharing
 
 REMEMBERED_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
+AGAIN_SECONDS = 0.2
+"""How often, at most, a session is looked up before that because something was not found."""
 TOKEN_REMEMBERED_SECONDS = 60.0
 """A signature does not change; whether the session lasts and the token has ended is looked at."""
 
@@ -58,16 +61,26 @@ class KnownKey:
     networks: tuple[Network, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class KnownSession:
+    """A session as it was looked up."""
+
+    session: SignedIn
+    position: int
+    """What had happened up to here, its person's memberships had heard of."""
+
+
 class Doorkeeper:
     """Tells callers from strangers. One per process."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, again_seconds: float = AGAIN_SECONDS) -> None:
         self._services = services
         self.key_uses = KeyUses(services.bus, services.clock)
-        self._sessions: Remembered[SignedIn] = Remembered()
+        self._sessions: Remembered[KnownSession] = Remembered()
+        self._asked_again: Remembered[bool] = Remembered(again_seconds)
         self._keys: Remembered[KnownKey] = Remembered()
         self._tokens: Remembered[AccessToken] = Remembered(TOKEN_REMEMBERED_SECONDS)
-        self._asked_sessions: Sharing[SignedIn] = Sharing()
+        self._asked_sessions: Sharing[KnownSession] = Sharing()
         self._asked_keys: Sharing[KnownKey] = Sharing()
 
     async def caller_of(self, headers: Headers, address: str) -> Caller | None:
@@ -84,9 +97,36 @@ class Doorkeeper:
 
     async def caller_of_session(self, session_id: str) -> Caller:
         """Return whose session it is; raises `InvalidCredentials` when it has ended."""
-        session = self._sessions.get(session_id)
-        if session is None:
-            session = await self._asked_sessions.ask(session_id, lambda: self._session(session_id))
+        known = self._sessions.get(session_id)
+        if known is None:
+            known = await self._asked_sessions.ask(session_id, lambda: self._session(session_id))
+        return self._caller(known.session)
+
+    async def caller_at(self, caller: Caller, position: int) -> Caller:
+        """Return the caller with whatever they were let into up to this position.
+
+        The view of members must have reached it. What is remembered may be from before.
+        """
+        if caller.session_id is None:
+            return caller
+        known = self._sessions.get(caller.session_id)
+        if known is None or known.position < position:
+            known = await self._session(caller.session_id)
+        return self._caller(known.session)
+
+    async def look_again(self, caller: Caller) -> Caller:
+        """Return the caller as the views know them now, for somebody who found nothing.
+
+        In another process they may have been let into a team within the last second. Only now
+        and then for each session, so that asking for what is not there stays cheap for us.
+        """
+        session_id = caller.session_id
+        if session_id is None or self._asked_again.get(session_id):
+            return caller
+        self._asked_again.put(session_id, value=True)
+        return self._caller((await self._session(session_id)).session)
+
+    def _caller(self, session: SignedIn) -> Caller:
         if session.ended or session.expires_at <= self._services.clock():
             raise InvalidCredentials
         return Caller(
@@ -107,7 +147,7 @@ class Doorkeeper:
 
     def forget_person(self, user_id: str) -> None:
         """Look again, for all of somebody's sessions, at the next request."""
-        self._sessions.drop_where(lambda session: session.user_id == user_id)
+        self._sessions.drop_where(lambda known: known.session.user_id == user_id)
 
     async def _by_key(self, key: str, address: str) -> Caller:
         secret_hash = hash_of(key)
@@ -168,16 +208,18 @@ class Doorkeeper:
             raise InvalidCredentials
         return token
 
-    async def _session(self, session_id: str) -> SignedIn:
+    async def _session(self, session_id: str) -> KnownSession:
         views = self._services.views
+        position = views.reached("members")
         session = await session_by_id(views, session_id)
         if session is None or session.team_id not in session.roles:
             await self.catch_up("users", "sessions", "members")
             session = await session_by_id(views, session_id)
         if session is None:
             raise InvalidCredentials
-        self._sessions.put(session_id, session)
-        return session
+        known = KnownSession(session=session, position=position)
+        self._sessions.put(session_id, known)
+        return known
 
     async def catch_up(self, *views: str) -> None:
         """Return once the views know what the log knows now.

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import ARCHIVE_TYPES, checked_body
-from api.callers import Caller
+from api.callers import Caller, Doorkeeper
 from api.denials import Denials
 from api.errors import Unauthenticated, problem_of
 from domain.kernel.errors import NotAllowed, NotFound
@@ -77,12 +77,33 @@ class GuardedRoute(APIRoute):
             if not upload:
                 await checked_body(request, form=form)
             try:
-                return await handle(request)
+                return await _handled(request, handle, again=not upload)
             except (NotFound, NotAllowed) as error:
                 _note(error, request, route=self.path_format)
                 raise
 
         return guarded
+
+
+async def _handled(request: Request, handle: Handler, *, again: bool) -> Response:
+    """Answer; once more if nothing was found and, by now, the caller may see more than before.
+
+    Another process may have let them into a team a moment ago. A request that changed something
+    already is not tried again.
+    """
+    request.state.changed = False
+    try:
+        return await handle(request)
+    except NotFound:
+        caller: Caller | None = request.state.caller
+        if not again or caller is None or request.state.changed:
+            raise
+        doorkeeper: Doorkeeper = request.app.state.doorkeeper
+        known = await doorkeeper.look_again(caller)
+        if known.actor.grants == caller.actor.grants:
+            raise
+        request.state.caller = known
+    return await handle(request)
 
 
 def _must_be_harmless(request: Request) -> None:

@@ -1,7 +1,7 @@
 """What a route does with a request: change something once, or read when it is up to date."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Header
@@ -132,7 +132,9 @@ class Write(Asking):
             version = decided.versions.get(subject)
             return made if version is None else made.with_headers(ETag=etag(version))
 
-        return await once.run(command, context, tagged)
+        done = await once.run(command, context, tagged)
+        self.request.state.changed = True
+        return done
 
     def _expected(self, resource: str | None) -> dict[str, frozenset[int]]:
         """Return what the client says, by `If-Match`, to know of the resource."""
@@ -163,7 +165,7 @@ class Read(Asking):
             kept.keep(self.request.scope, response, views=self._views, heard=self._heard)
         return response
 
-    async def wait(self, position: int, views: Sequence[str]) -> None:
+    async def wait(self, position: int, views: Iterable[str]) -> None:
         """Return once these views have reached the position."""
         behind = [view for view in views if not self.views.has_reached(view, position)]
         if behind and position > await self.services.log.last_position():
@@ -173,6 +175,13 @@ class Read(Asking):
             )
         for view in behind:
             await self.views.wait_for(view, position, timeout_seconds=self.options.wait_seconds_max)
+
+    async def wait_as_oneself(self, position: int, views: Sequence[str]) -> None:
+        """Do the same, and know whoever asks as who they are by then."""
+        caller: Caller | None = self.request.state.caller
+        await self.wait(position, views if caller is None else {"members", *views})
+        if caller is not None:
+            self.request.state.caller = await self.doorkeeper.caller_at(caller, position)
 
 
 async def _write(request: Request) -> Write:
@@ -196,7 +205,7 @@ def reading(*views: str) -> Any:  # noqa: ANN401 - what FastAPI's Depends return
 
     async def read(request: Request, position: MinPosition = None) -> Read:
         if position is not None:
-            await Read(request).wait(parse_position(position), views)
+            await Read(request).wait_as_oneself(parse_position(position), views)
         return Read(request, views)
 
     async def look(request: Request) -> Read:

@@ -194,9 +194,13 @@ class Reader:
             self._reached[view] = reached
         return reached, heard
 
+    def reached(self, view: str) -> int:
+        """Return how far the view is known to be."""
+        return self._reached.get(view, 0)
+
     def has_reached(self, view: str, position: int) -> bool:
         """Tell whether the view is known to have reached the position."""
-        return self._reached.get(view, 0) >= position
+        return self.reached(view) >= position
 
     async def wait_for(self, view: str, position: int, *, timeout_seconds: float) -> None:
         """Return once the view has reached the position; raises `ViewBehind` after the timeout."""

@@ -76,6 +76,10 @@ async def test_a_history_is_all_of_one_thing_and_of_ones_own(api: Api) -> None:
     assert [each["version"] for each in history["events"]] == [1, 2]
     person = anna.account["id"]
     assert len((await anna.get(f"/v1/history/{person}")).json()["events"]) == 2
+    team = await anna.found_team()
+    await anna.ask("PATCH", f"/v1/teams/{team}", {"name": "Apex"})
+    history = (await anna.get(f"/v1/history/{team}")).json()
+    assert [each["type"] for each in history["events"]][-1] == "teams.TeamRenamed"
     berta.position = anna.position
-    for theirs in (shop, person, "claim-0123456789abcdef", "org-0000000000", "x' OR '1'='1"):
+    for theirs in (shop, person, team, "claim-0123456789abcdef", "org-0000000000", "x' OR '1'='1"):
         assert is_problem(await berta.get(f"/v1/history/{theirs}"), 404), theirs

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from api.callers import Doorkeeper
 from commands.bus import Context
 from commands.identity import ReinstateUser, SuspendUser
 from commands.work import Actor
@@ -86,6 +87,44 @@ async def test_another_process_knows_of_a_removal_within_its_memory(api: Api) ->
     # A command asks the team itself, so it is refused at once, whatever is remembered.
     assert is_problem(await there.ask("PATCH", path, {"name": "Mine now"}), 404)
     await elsewhere.close()
+
+
+async def test_another_process_knows_of_a_new_team_when_its_founder_asks_for_it(api: Api) -> None:
+    """Although it remembers, for a second, of somebody it has just seen what they might then."""
+    anna = await api.join()
+    elsewhere = api.another()
+    there = anna.at(elsewhere)
+    assert (await there.get("/v1/user/profile")).status_code == 200
+    team_id = await anna.found_team()
+    there.position = anna.position
+    named = await there.get("/v1/deployments?teamId=" + team_id)
+    assert named.status_code == 200, "what is read at a position is read by who one is then"
+
+    later = await anna.found_team("Later")
+    without = await there.ask("GET", f"/v1/teams/{later}")
+    assert without.status_code == 200, "who finds nothing is looked up again"
+    wish = {"appName": "shop", "image": "tallyport/echo", "port": 8080}
+    another = await anna.found_team("Another")
+    # The founder has only just been looked up again: so seldom is that done without a position.
+    async with asyncio.timeout(20):
+        while (  # noqa: ASYNC110 - it is asked
+            made := await there.post("/v1/deployments", {**wish, "teamId": another})
+        ).status_code == 404:
+            await asyncio.sleep(0.02)
+    assert made.status_code == 201
+    await elsewhere.close()
+
+
+async def test_finding_nothing_looks_somebody_up_only_now_and_then(api: Api) -> None:
+    anna = await api.join()
+    doorkeeper = Doorkeeper(api.services, again_seconds=3600)
+    session_id = anna.session["refreshToken"].partition(".")[0]
+    before = await doorkeeper.caller_of_session(session_id)
+    first = await anna.found_team("First")
+    then = await doorkeeper.look_again(before)
+    assert (before.actor.sees(first), then.actor.sees(first)) == (False, True)
+    await anna.found_team("Second")
+    assert await doorkeeper.look_again(then) is then
 
 
 async def test_members_are_listed_by_name_and_leave(api: Api) -> None:
