@@ -125,6 +125,8 @@ class Options:
     """This API as its users reach it: passkeys work for its name only."""
     admin_second_factor: str = "once-set"
     """When admins of the platform need one: `always`, `once-set`, `never`."""
+    oauth_form: bool = True
+    """Whether OAuth 2's password form signs in."""
     otp_issuer: str = "Tallyport"
     """By which authenticator apps show where their codes are for."""
     idempotency_keys_max: int = 50_000

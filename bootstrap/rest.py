@@ -156,6 +156,7 @@ def _options(settings: Settings) -> Options:
         https_only=api.public_url.startswith("https:"),
         public_url=api.public_url,
         admin_second_factor=settings.sessions.admin_second_factor,
+        oauth_form=settings.sessions.oauth_form == "on",
         otp_issuer=settings.sessions.otp_issuer,
         access_token_seconds=settings.sessions.access_token_seconds,
         session_lifetime=timedelta(days=settings.sessions.refresh_days_max),

@@ -25,6 +25,7 @@ from commands.identity import (
     SignIn,
 )
 from domain.identity.values import email_identity
+from domain.kernel.errors import NotFound
 from projections.reading import ViewBehind
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["Identity"])
@@ -140,11 +141,13 @@ async def ended(write: Write, done: Answer, session_id: str) -> Response:
 @token_router.post(
     "/token",
     response_model=OAuthToken,
-    responses=refusals(401),
+    responses=refusals(401, 404),
     openapi_extra={**FORM, "requestBody": token_form()},
 )
 async def token(write: Writing) -> Response:
-    """Sign in with OAuth 2's password form."""
+    """Sign in with OAuth 2's password form, unless the operator shut it."""
+    if not write.options.oauth_form:
+        raise NotFound
     form = await _form(write)
     email, password = form.get("username", ""), form.get("password", "")
     if form.get("grant_type", "password") != "password" or not email or not password:

@@ -142,6 +142,15 @@ async def test_oauths_password_form_signs_in_too(api: Api) -> None:
     assert (await api.client.get("/v1/user/profile", headers=bearer)).status_code == 200
 
 
+async def test_an_operator_can_shut_oauths_password_form(api: Api) -> None:
+    await api.join()
+    shut = api.another(oauth_form=False)
+    form = {"grant_type": "password", "username": ADDRESS, "password": PASSWORD}
+    answer = await shut.client.post("/token", data=form)
+    assert is_problem(answer, 404)
+    await shut.close()
+
+
 async def test_a_form_that_says_something_else_is_refused(api: Api) -> None:
     await api.join()
     forms: list[tuple[dict[str, str], int]] = [

@@ -22,7 +22,11 @@ def test_a_stranger_signs_up_and_is_in(visit: Visit) -> None:
     visit.must_be_accessible()
     page.get_by_label("Name").fill("berta")
     page.get_by_label("E-mail").fill("berta@example.com")
-    page.get_by_label("Password").fill(PASSWORD)
+    password = page.get_by_label("Password")
+    expect(password).to_have_attribute("type", "password")
+    paste = "new ClipboardEvent('paste', {bubbles: true, cancelable: true})"
+    assert password.evaluate(f"field => field.dispatchEvent({paste})"), "pasting was prevented"
+    password.fill(PASSWORD)
     page.get_by_role("button", name="Sign up").click()
     expect(page.get_by_role("link", name="berta")).to_be_visible()
     assert page.evaluate("Object.values({...localStorage}).join()").find("ey") == -1
