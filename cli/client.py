@@ -97,9 +97,18 @@ class Client:
         """Have something gone."""
         return self._answer("DELETE", path)
 
+    def text(self, path: str, /, **query: object) -> str:
+        """Return what is not JSON as it is."""
+        return self._fine(self._answered("GET", path, query=query)).text
+
+    def send(self, path: str, content: bytes, *, kind: str) -> Json:
+        """Put a document of that media type there. Sent again, it changes nothing more."""
+        return self._json(self._answered("PUT", path, chunks=lambda: (content,), kind=kind))
+
     def upload(self, path: str, chunks: Callable[[], Iterable[bytes]], **query: object) -> Json:
         """Send an archive. Sent again, it is the same one: what it holds is its name."""
-        return self._answer("POST", path, chunks=chunks, query=query)
+        sent = self._answered("POST", path, chunks=chunks, kind="application/gzip", query=query)
+        return self._json(sent)
 
     def listed(
         self, path: str, field: str, /, *, limit: int, everything: bool, **query: object
@@ -143,7 +152,7 @@ class Client:
     def health(self) -> Json:
         """Return which parts answer. That one is down is an answer too."""
         answer = self._persist(lambda: self._send("GET", f"{self.url}/health/ready"))
-        return self._json(answer, fine={503})
+        return self._json(answer, also={503})
 
     def credentials(self) -> dict[str, str]:
         """Return the headers that say who asks, with a token that is still good."""
@@ -159,12 +168,23 @@ class Client:
         path: str,
         *,
         body: Json = None,
-        chunks: Callable[[], Iterable[bytes]] | None = None,
         query: Query | None = None,
     ) -> Json:
+        return self._json(self._answered(method, path, body=body, query=query))
+
+    def _answered(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json = None,
+        chunks: Callable[[], Iterable[bytes]] | None = None,
+        kind: str = "",
+        query: Query | None = None,
+    ) -> httpx.Response:
         headers = {"Idempotency-Key": uuid.uuid4().hex} if method != "GET" and not chunks else {}
         if chunks is not None:
-            headers["Content-Type"] = "application/gzip"
+            headers["Content-Type"] = kind
 
         def send() -> httpx.Response:
             position = self._positions.of(self.url) if method == "GET" else None
@@ -187,16 +207,20 @@ class Client:
             answer = self._persist(send)
         elif refusal is not None and self._is_renewed_after(refusal):
             answer = self._persist(send)
-        return self._json(answer)
+        return answer
 
-    def _json(self, answer: httpx.Response, *, fine: Iterable[int] = ()) -> Json:
+    def _fine(self, answer: httpx.Response, *, also: Iterable[int] = ()) -> httpx.Response:
+        """Return the answer, noting what was written by it; raises `Refused`."""
         refusal = _refusal(answer)
-        if refusal is not None and answer.status_code not in fine:
+        if refusal is not None and answer.status_code not in also:
             raise refusal
         if position := answer.headers.get(POSITION):
             self._positions.reached(self.url, position)
+        return answer
+
+    def _json(self, answer: httpx.Response, *, also: Iterable[int] = ()) -> Json:
         try:
-            return answer.json()
+            return self._fine(answer, also=also).json()
         except ValueError:
             raise Failed(
                 f"{self.url} does not answer like Tallyport.", "Check TALLYPORT_URL."

@@ -9,6 +9,7 @@ import typer
 from cli.commands import (
     account,
     alerts,
+    certificates,
     deploy,
     deployments,
     domains,
@@ -16,7 +17,9 @@ from cli.commands import (
     keys,
     logs,
     numbers,
+    portal,
     record,
+    sessions,
     teams,
     webhooks,
 )
@@ -97,12 +100,34 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
         ),
     ),
     (
+        "certificates",
+        "Certificates of these names: ordered for you, or your own.",
+        (
+            ("show", certificates.show),
+            ("bring", certificates.bring),
+            ("remove", certificates.remove),
+        ),
+    ),
+    (
+        "portal",
+        "The page on which people read how a deployment is called.",
+        (
+            ("show", portal.show),
+            ("publish", portal.publish),
+            ("visibility", portal.visibility),
+            ("document", portal.document),
+            ("changelog", portal.changelog),
+            ("withdraw", portal.withdraw),
+        ),
+    ),
+    (
         "teams",
         "Teams and who is in them.",
         (
             ("list", teams.list_teams),
             ("create", teams.create),
             ("rename", teams.rename),
+            ("quota", teams.quota),
             ("members", teams.members),
             ("invite", teams.invite),
             ("role", teams.change_role),
@@ -145,11 +170,17 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
             ("delete", webhooks.delete),
             ("rotate-secret", webhooks.rotate_secret),
             ("deliveries", webhooks.deliveries),
+            ("delivery", webhooks.delivery),
             ("retry", webhooks.retry),
             ("replay", webhooks.replay),
             ("test", webhooks.send_test),
             ("types", webhooks.event_types),
         ),
+    ),
+    (
+        "sessions",
+        "Where you are signed in.",
+        (("list", sessions.list_sessions), ("end", sessions.end)),
     ),
     ("audit", "Who did what, when, and from where.", (("list", record.list_audit),)),
 )

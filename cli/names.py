@@ -81,6 +81,17 @@ def domain_id(api: "Client", path: str, text: str) -> str:
     return _only(found, "domain", text, "tallyport domains list")
 
 
+def domain_path(api: "Client", deployment: str, domain: str) -> str:
+    """Return where a deployment's domain is found."""
+    path = f"/deployments/{deployment_id(api, deployment)}/domains"
+    return f"{path}/{domain_id(api, path, domain)}"
+
+
+def certificate_path(api: "Client", deployment: str, domain: str) -> str:
+    """Return where the certificate of a domain is found."""
+    return f"{domain_path(api, deployment, domain)}/certificate"
+
+
 def resource_id(api: "Client", text: str) -> str:
     """Return the id of whatever has a history: an id as it is, else a deployment's name."""
     return text if _ID.fullmatch(text) else deployment_id(api, text)

@@ -17,6 +17,7 @@ Deployment = Annotated[
     str,
     typer.Argument(metavar="DEPLOYMENT", help="Name or id.", autocompletion=deployment_names),
 ]
+Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="The name, or its id.")]
 OneDeployment = Annotated[
     str | None,
     typer.Option(

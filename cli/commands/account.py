@@ -24,6 +24,7 @@ Url = Annotated[
 ]
 SECRET_SHOWN = 12
 SLOWER_SECONDS = 5
+NOTHING_TOLD: dict[str, Any] = {"announcements": [], "maintenance": []}
 
 
 def login(
@@ -112,12 +113,13 @@ def whoami(*, json: Json = False) -> None:
 
 
 def status(*, json: Json = False) -> None:
-    """Say whether Tallyport is well, part by part, and who is signed in."""
+    """Say whether Tallyport is well, who is signed in, and what everybody is told."""
     with connect() as api:
         health = api.health()
         who = api.login.who if api.login is not None else None
+        told = _told_to_all(api) if health["status"] == "ready" else NOTHING_TOLD
     if json:
-        put_json(health)
+        put_json({**health, **told})
     else:
         facts(
             ("At", api.url),
@@ -125,6 +127,11 @@ def status(*, json: Json = False) -> None:
             ("Tallyport is", health["status"]),
             *((f"  {part}", state) for part, state in sorted(health["parts"].items())),
         )
+        for each in told["announcements"]:
+            say(each["text"])
+        for each in told["maintenance"]:
+            whose = each["appName"] or "Every app"
+            say(f"{whose} is looked after until {each['endsAt']}, from {each['startsAt']} on.")
     if health["status"] != "ready":
         raise Failed("A part is down.", code=ExitCode.UNAVAILABLE)
 
@@ -147,6 +154,16 @@ def open_page(
         import webbrowser  # noqa: PLC0415 - only what this command needs
 
         webbrowser.open(url)
+
+
+def _told_to_all(api: "Client") -> dict[str, Any]:
+    """Return what everybody who is signed in is told; nothing to whom that has ended for."""
+    try:
+        return dict(api.get("/announcements"))
+    except Failed as failed:
+        if failed.code is not ExitCode.NOT_SIGNED_IN:
+            raise
+        return NOTHING_TOLD
 
 
 def _by_password(api: "Client", email: str | None, *, from_stdin: bool) -> Login:

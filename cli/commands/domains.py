@@ -8,13 +8,12 @@ import typer
 from cli import names
 from cli.connection import connect
 from cli.failures import Failed
-from cli.options import Deployment, Everything, Json, Limit, NoWait, Yes
+from cli.options import Deployment, Domain, Everything, Json, Limit, NoWait, Yes
 from cli.terminal import confirm, facts, field, moment, put, put_json, say, table, working
 
 if TYPE_CHECKING:
     from cli.client import Client
 
-Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="The name, or its id.")]
 Wait = Annotated[
     int, typer.Option("--timeout", min=1, help="For how many seconds to wait at most.")
 ]
@@ -61,7 +60,7 @@ def list_domains(
 def show(deployment: Deployment, domain: Domain, *, json: Json = False) -> None:
     """Show a domain: how it stands, its records, and what is wrong with them."""
     with connect() as api:
-        found = api.get(_domain_path(api, deployment, domain))
+        found = api.get(names.domain_path(api, deployment, domain))
     if json:
         put_json(found)
         return
@@ -88,7 +87,7 @@ def verify(
 ) -> None:
     """Have a domain's records looked at now, and tell what was found."""
     with connect() as api:
-        path = _domain_path(api, deployment, domain)
+        path = names.domain_path(api, deployment, domain)
         before = api.get(path)
         asked = api.post(f"{path}/verify")
         found = asked if no_wait else _checked(api, path, before, seconds=timeout)
@@ -113,7 +112,7 @@ def move(
 ) -> None:
     """Let a domain lead to another deployment of the team, at once."""
     with connect() as api:
-        path = _domain_path(api, deployment, domain)
+        path = names.domain_path(api, deployment, domain)
         answer = api.patch(path, {"deploymentId": names.deployment_id(api, to)})
     if json:
         put_json(answer)
@@ -125,7 +124,7 @@ def move(
 def remove(deployment: Deployment, domain: Domain, *, yes: Yes = False, json: Json = False) -> None:
     """Remove a domain: nothing answers under it any more."""
     with connect() as api:
-        path = _domain_path(api, deployment, domain)
+        path = names.domain_path(api, deployment, domain)
         confirm(f"Remove {domain}? Nothing answers under it any more.", yes=yes)
         answer = api.delete(path)
     if json:
@@ -161,8 +160,3 @@ def _records(found: dict[str, Any]) -> None:
 
 def _path(deployment_id: str) -> str:
     return f"/deployments/{deployment_id}/domains"
-
-
-def _domain_path(api: "Client", deployment: str, domain: str) -> str:
-    path = _path(names.deployment_id(api, deployment))
-    return f"{path}/{names.domain_id(api, path, domain)}"

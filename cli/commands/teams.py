@@ -62,6 +62,22 @@ def delete(team: TeamName, *, yes: Yes = False, json: Json = False) -> None:
     _told(answer, json=json)
 
 
+def quota(team: TeamName, *, json: Json = False) -> None:
+    """Show how much a team may run at once, and how much it runs."""
+    with connect() as api:
+        found = api.get(f"/teams/{names.team_id(api, team)}/quota")
+    if json:
+        put_json(found)
+        return
+    table(
+        [{"what": what, **found[what]} for what in ("deployments", "replicas", "cpu", "memory")],
+        ("what", field("what")),
+        ("used", field("used")),
+        ("limit", field("limit")),
+        none="",
+    )
+
+
 def members(
     team: TeamName, *, limit: Limit = 100, everything: Everything = False, json: Json = False
 ) -> None:
@@ -105,7 +121,10 @@ def remove(team: TeamName, member: Member, *, yes: Yes = False, json: Json = Fal
     with connect() as api:
         found = str(names.team_id(api, team))
         path = f"{MEMBERS_PATH.format(found)}/{names.member_id(api, found, member)}"
-        confirm(f"Put {member} out of {team}? Keys they made there end too.", yes=yes)
+        confirm(
+            f"Put {member} out of {team}? Keys they made end, but for those that only call.",
+            yes=yes,
+        )
         answer = api.delete(path)
     _told(answer, json=json)
 

@@ -1,18 +1,23 @@
 """Webhooks: servers of your own, told of what happens; what they answered, and sending it again."""
 
-from typing import Annotated, Any
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import names
 from cli.connection import connect
-from cli.failures import ExitCode, Failed
-from cli.options import Everything, Json, Limit, Team, Yes
-from cli.terminal import ago, confirm, facts, field, moment, put, put_json, say, table
+from cli.failures import ExitCode, Failed, Refused
+from cli.options import Everything, Json, Limit, NoWait, Seconds, Team, Yes
+from cli.terminal import ago, confirm, facts, field, moment, put, put_json, say, table, working
 from cli.times import moment_of, seconds_of
+
+if TYPE_CHECKING:
+    from cli.client import Client
 
 Webhook = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Id, or its description.")]
 Delivery = Annotated[str, typer.Argument(metavar="DELIVERY", help="Id of a message: `whd-...`.")]
+POLL_SECONDS = 0.3
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write the secret and nothing else.")]
 
 
@@ -184,6 +189,34 @@ def deliveries(
         say(f"{len(page.rows)} of {page.total}; --all for all of them.")
 
 
+def delivery(delivery: Delivery, *, json: Json = False) -> None:
+    """Show one message: what was sent, and what came back each time."""
+    with connect() as api:
+        found = api.get(f"/webhooks/deliveries/{delivery}")
+    if json:
+        put_json(found)
+        return
+    facts(
+        ("Id", found["id"]),
+        ("Webhook", found["webhookId"]),
+        ("Event", found["eventType"]),
+        ("Status", found["status"]),
+        ("Made", ago(found["createdAt"])),
+        ("Tried again", ago(found["nextAttemptAt"]) if found["nextAttemptAt"] else None),
+        ("Sent", found["requestBody"]),
+    )
+    for attempt in found["attemptLog"]:
+        put("")
+        facts(
+            ("Try", str(attempt["number"])),
+            ("At", attempt["at"]),
+            ("Took", f"{attempt['durationMs']} ms"),
+            ("Answered", attempt["responseStatus"]),
+            ("Problem", attempt["problem"]),
+            ("Body", attempt["responseBody"]),
+        )
+
+
 def retry(delivery: Delivery, *, json: Json = False) -> None:
     """Send one message again, now."""
     with connect() as api:
@@ -210,11 +243,22 @@ def replay(
     _done(answer, json=json)
 
 
-def send_test(webhook: Webhook, *, json: Json = False) -> None:
-    """Send a message that means nothing, to see whether it arrives."""
+def send_test(
+    webhook: Webhook, *, no_wait: NoWait = False, timeout: Seconds = 60, json: Json = False
+) -> None:
+    """Send a message that means nothing, and tell whether it arrived."""
     with connect() as api:
-        answer = api.post(f"/webhooks/{names.webhook_id(api, webhook)}/test")
-    _done(answer, json=json)
+        asked = api.post(f"/webhooks/{names.webhook_id(api, webhook)}/test")
+        found = asked if no_wait else _tried(api, asked["deliveryId"], seconds=timeout)
+    if json:
+        put_json(found)
+    elif no_wait:
+        say(f"{asked['message']}: {asked['deliveryId']}.")
+    if no_wait:
+        return
+    if found["status"] != "delivered":
+        raise Failed(f"It did not arrive: {found['problem']}")
+    say(f"It arrived, and was answered with {found['responseStatus']}.")
 
 
 def event_types(*, json: Json = False) -> None:
@@ -230,6 +274,24 @@ def event_types(*, json: Json = False) -> None:
         ("what it tells", field("description")),
         none="There are none.",
     )
+
+
+def _tried(api: "Client", delivery_id: str, *, seconds: int) -> dict[str, Any]:
+    """Return the message once it was tried, whatever came of it."""
+    deadline = time.monotonic() + seconds
+    with working("Sending ..."):
+        while True:
+            try:
+                found: dict[str, Any] = api.get(f"/webhooks/deliveries/{delivery_id}")
+            except Refused as refusal:
+                if refusal.code is not ExitCode.NOT_FOUND:  # else it is not in the queue yet
+                    raise
+                found = {"attempts": 0}
+            if found["attempts"]:
+                return found
+            if time.monotonic() > deadline:
+                raise Failed(f"It was not sent within {seconds} s; it is still going to be.")
+            time.sleep(POLL_SECONDS)
 
 
 def _state(webhook: Any) -> str:  # noqa: ANN401 - JSON

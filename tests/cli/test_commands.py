@@ -310,15 +310,60 @@ def test_a_webhook_is_made_tested_replayed_and_deleted(tallyport: CommandLine) -
     assert "sent again" in tallyport.ok("webhooks", "replay", made["id"], "--since", "1h").err
     rotated = tallyport.ok("webhooks", "rotate-secret", made["id"], "--grace", "0s", "--quiet")
     assert rotated.out.strip() not in {made["secret"], ""}
-    sent = tallyport.ok("webhooks", "test", "to the pager", "--json").json
-    for _ in range(100):
-        listed = tallyport.ok("webhooks", "deliveries", made["id"], "--json").out
-        if sent["deliveryId"] in listed:
-            break
-    assert sent["deliveryId"] in listed
-    assert "again" in tallyport.ok("webhooks", "retry", sent["deliveryId"]).err
+    tested = tallyport.run("webhooks", "test", "to the pager", "--json")
+    assert tested.code == 1
+    assert "It did not arrive" in tested.err
+    sent = tested.json["id"]
+    assert sent in tallyport.ok("webhooks", "deliveries", made["id"], "--json").out
+    assert tested.json["problem"] in tallyport.ok("webhooks", "delivery", sent).out
+    assert "again" in tallyport.ok("webhooks", "retry", sent).err
     assert "webhook.test" in tallyport.ok("webhooks", "deliveries", made["id"]).out
     assert "key.created" in tallyport.ok("webhooks", "types").out
     assert tallyport.run("webhooks", "delete", made["id"]).code == 2
     tallyport.ok("webhooks", "delete", made["id"], "--yes")
     assert tallyport.run("webhooks", "show", made["id"]).code == 4
+
+
+@pytest.mark.usefixtures("hello")
+def test_a_portal_is_opened_read_and_closed(tallyport: CommandLine, tmp_path: Path) -> None:
+    assert "portal publish" in tallyport.ok("portal", "show", "hello").err
+    assert tallyport.run("portal", "document", "hello").code == 4
+    assert tallyport.run("portal", "publish", "hello").code == 2
+    file = tmp_path / "openapi.yaml"
+    file.write_text("openapi: 3.1.0\ninfo: {title: Hi, version: '1'}\npaths: {/hi: {get: {}}}\n")
+    tallyport.ok("portal", "publish", "hello", str(file))
+    file.write_text(file.read_text().replace("/hi:", "/hello:").replace("'1'", "'2'"))
+    tallyport.ok("portal", "publish", "hello", "-", stdin=file.read_text())
+    assert tallyport.ok("portal", "document", "hello").json["info"]["version"] == "2"
+    assert "/hello:" in tallyport.ok("portal", "document", "hello", "--as", "yaml").out
+    postman = tallyport.ok("portal", "document", "hello", "--as", "postman").json
+    assert "v2.1" in postman["info"]["schema"]
+    newest = tallyport.ok("portal", "changelog", "hello").out.splitlines()[1]
+    assert "GET /hello" in newest
+    opened = tallyport.ok("portal", "visibility", "hello", "public")
+    assert opened.out.endswith("/portal/hello\n")
+    assert "everybody" in tallyport.ok("portal", "show", "hello").out
+    file.write_text("openapi: 2.0")
+    refused = tallyport.run("portal", "publish", "hello", str(file))
+    assert refused.code == 5
+    assert "/openapi: is not 3.0.x or 3.1.x" in refused.err
+    missing = tallyport.run("portal", "publish", "hello", str(tmp_path / "nowhere.yaml"))
+    assert missing.code == 1
+    assert "nowhere.yaml" in missing.err
+    assert tallyport.run("portal", "visibility", "hello", "nobody").code == 2
+    assert tallyport.run("portal", "withdraw", "hello").code == 2
+    tallyport.ok("portal", "withdraw", "hello", "--yes")
+    tallyport.ok("portal", "visibility", "hello", "off")
+
+
+def test_sessions_elsewhere_are_ended(stranger: CommandLine, platform: Platform) -> None:
+    Person(platform, "maud").close()
+    sign_in(stranger, "maud")
+    listed = stranger.ok("sessions", "list", "--json").json["sessions"]
+    other = next(each["id"] for each in listed if not each["current"])
+    assert other in stranger.ok("sessions", "list").out
+    assert stranger.run("sessions", "end", "--yes").code == 2
+    assert stranger.run("sessions", "end", other).code == 2
+    stranger.ok("sessions", "end", other, "--yes")
+    stranger.ok("sessions", "end", "--others", "--yes")
+    assert len(stranger.ok("sessions", "list", "--json").json["sessions"]) == 1

@@ -117,7 +117,10 @@ export function Members({ team }: { team: Team }) {
             else list.reload();
           }}
         >
-          <p>The way into the team is closed within a second. What was made in it stays.</p>
+          <p>
+            The way into the team is closed within a second. What was made in it stays, but for keys
+            that do more than call deployments: they are revoked.
+          </p>
         </Confirm>
       )}
     </section>
