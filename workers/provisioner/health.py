@@ -25,6 +25,9 @@ STARTING_PERIOD_SECONDS = 0.2
 FIRST_PERIOD_SECONDS = 0.02
 SHARE_OF_START = 0.1
 """How much longer than it needed a starting replica may seem to need: a look every tenth of it."""
+BRIEF_START_SECONDS = 0.3
+"""So long a replica that has just started is waited for, to report its start and that it is ready
+as one: each report is a command, and views, gateways and watchers follow each."""
 STARTING_COMMAND_PERIOD_SECONDS = 1.0
 """A command costs the engine more than a connection."""
 STATUS_LINE_BYTES_MAX = 4096
@@ -68,7 +71,7 @@ class HealthMonitor:
         for gone in self._tasks.keys() - wanted.keys():
             self._tasks.pop(gone).cancel()
             self._health.pop(gone, None)
-            self._first.pop(gone, None)
+            self._first.pop(gone).set()  # who waits for its answer would wait for ever
         for engine_id, (replica, check) in wanted.items():
             if engine_id not in self._tasks:
                 self._first[engine_id] = asyncio.Event()
@@ -76,7 +79,11 @@ class HealthMonitor:
                 self._tasks[engine_id] = asyncio.create_task(probing)
 
     async def first_answers(self, engine_ids: Sequence[str]) -> None:
-        """Wait until each was probed once, or is not due yet: then nothing is reported blindly."""
+        """Wait until it is known how each does, briefly: then nothing is reported blindly.
+
+        One that starts is waited for until it is ready or has had its brief time; one that is not
+        due yet, or is gone, is not.
+        """
         events = [self._first[engine_id] for engine_id in engine_ids if engine_id in self._first]
         await asyncio.gather(*(event.wait() for event in events))
 
@@ -105,12 +112,12 @@ class HealthMonitor:
                 succeeded=successes >= check.success_threshold,
                 failed=failures >= check.failure_threshold,
             )
-            self._first[engine_id].set()
             starting = self._health[engine_id].phase is ReplicaPhase.STARTING
             elapsed = time.monotonic() - began
-            await asyncio.sleep(
-                _starting_period(check, elapsed) if starting else check.period_seconds
-            )
+            pause = _starting_period(check, elapsed) if starting else check.period_seconds
+            if not starting or elapsed + pause > BRIEF_START_SECONDS:
+                self._first[engine_id].set()
+            await asyncio.sleep(pause)
 
     async def _probe(self, replica: ActualReplica, check: HealthCheck) -> str | None:
         if check.kind in {"http", "tcp"}:

@@ -1,6 +1,7 @@
 """Probes against real sockets that behave and misbehave."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from tests.images.programs import KNOWS_ITSELF, NEVER_OPENS
 from tests.workers.provisioner.scene import until, wanted
 from tests.workers.provisioner.test_plan import replica
 from tests.workers.provisioner.test_reconciler import Stage, on_processes
+from workers.provisioner import health
 from workers.provisioner.health import PORT_CHECK, HealthMonitor, probe
 
 CHECK = HealthCheck(path="/health", period_seconds=0, timeout_seconds=1, failure_threshold=2)
@@ -136,6 +138,45 @@ async def test_nothing_is_asked_before_the_initial_delay(
     await asyncio.wait_for(monitor.first_answers([young.engine_id]), 5)
     assert server.asked == b""
     assert monitor.health == {}
+    await monitor.close()
+
+
+@on_processes
+async def test_who_waits_for_the_first_answer_of_a_replica_goes_on_when_it_is_gone(
+    target: tuple[Target, int], driver: ContainerDriver
+) -> None:
+    server, port = target
+    server.answer = None
+    monitor = HealthMonitor(driver, lambda: None)
+    watched = _at(port)
+    patient = msgspec.structs.replace(CHECK, timeout_seconds=30)
+    monitor.watch([(watched, patient)])
+    waiting = asyncio.create_task(monitor.first_answers([watched.engine_id]))
+    await until(lambda: server.count == 1)
+    assert not waiting.done()
+    monitor.watch([])
+    async with asyncio.timeout(10):
+        await waiting
+    await monitor.close()
+
+
+@on_processes
+async def test_a_replica_that_starts_quickly_is_waited_for_until_it_is_ready(
+    driver: ContainerDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "BRIEF_START_SECONDS", 60.0)
+    phases: list[ReplicaPhase] = []
+    monitor = HealthMonitor(driver, lambda: phases.append(monitor.health[watched.engine_id].phase))
+    with socket.socket() as opening:
+        opening.bind(("127.0.0.1", 0))
+        watched = _at(opening.getsockname()[1])
+        monitor.watch([(watched, msgspec.structs.replace(PORT_CHECK, period_seconds=1))])
+        waiting = asyncio.create_task(monitor.first_answers([watched.engine_id]))
+        await until(lambda: phases == [ReplicaPhase.STARTING])
+        assert not waiting.done()
+        opening.listen()
+        await waiting
+    assert phases == [ReplicaPhase.STARTING, ReplicaPhase.READY]
     await monitor.close()
 
 
