@@ -6,6 +6,7 @@ notifications, because a connection may die without a word.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import structlog
 
@@ -14,6 +15,9 @@ from infrastructure.event_store import EventReader, RecordedEvent
 from infrastructure.stream import Batch, Cursor, Topic
 from infrastructure.stream.bookmark import STORE_AWAY, Bookmark, PageReader, next_page
 from infrastructure.stream.ear import Ear
+
+_Asked = tuple[int, int | None, int, str]
+_Reading = asyncio.Future[Sequence[RecordedEvent]]
 
 _log = structlog.get_logger()
 
@@ -27,9 +31,7 @@ class SharedPages:
 
     def __init__(self, reader: PageReader) -> None:
         self._reader = reader
-        self._under_way: dict[
-            tuple[int, int | None, int, str], asyncio.Task[Sequence[RecordedEvent]]
-        ] = {}
+        self._under_way: dict[_Asked, _Reading] = {}
 
     async def read_all(
         self, *, after: int, up_to: int | None = None, limit: int, without_data_of: str = ""
@@ -37,15 +39,21 @@ class SharedPages:
         """Return the page, as the reader does."""
         asked = (after, up_to, limit, without_data_of)
         reading = self._under_way.get(asked)
-        if reading is None:
+        # One that has just ended is still here until the loop comes to its callback. Who asks now
+        # may have been told of more than it has, and asking for it again would stop the loop.
+        if reading is None or reading.done():
             reading = asyncio.ensure_future(
                 self._reader.read_all(
                     after=after, up_to=up_to, limit=limit, without_data_of=without_data_of
                 )
             )
             self._under_way[asked] = reading
-            reading.add_done_callback(lambda _: self._under_way.pop(asked, None))
+            reading.add_done_callback(partial(self._forget, asked))
         return await share(reading)
+
+    def _forget(self, asked: _Asked, reading: _Reading) -> None:
+        if self._under_way.get(asked) is reading:
+            del self._under_way[asked]
 
 
 class StoreStream:

@@ -113,6 +113,24 @@ async def test_a_page_is_read_once_for_all_who_ask_together_and_anew_for_who_com
     assert reader.asked == 3
 
 
+async def test_who_asks_in_the_moment_a_read_ends_is_not_given_what_it_read() -> None:
+    # Told of an event that came meanwhile, it would ask again and again, and stop the loop.
+    reader = SlowReader()
+    pages = SharedPages(reader)
+    early = asyncio.create_task(pages.read_all(after=7, limit=10))
+    await everybody_had_turns()
+
+    async def ask_as_it_ends() -> None:
+        await reader.may_answer.wait()  # in the same turn of the loop as the read, after it
+        await pages.read_all(after=7, limit=10)
+
+    late = asyncio.create_task(ask_as_it_ends())
+    await everybody_had_turns()
+    reader.may_answer.set()
+    await asyncio.gather(early, late)
+    assert reader.asked == 2
+
+
 async def test_a_follower_outlives_a_crash_of_postgresql_under_writers(
     mortal_server: PostgresServer,
 ) -> None:
