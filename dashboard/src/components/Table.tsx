@@ -1,5 +1,4 @@
 import type { ReactNode } from "react";
-import { Button } from "./Button";
 
 export interface Column<Row> {
   name: string;
@@ -56,50 +55,5 @@ export function Table<Row>({
         </tbody>
       </table>
     </div>
-  );
-}
-
-interface Pagination {
-  page: number;
-  limit: number;
-  total: number;
-  totalPages: number;
-}
-
-/** Where one is in a long list. */
-export function Pager({ pagination, go }: { pagination: Pagination; go: (page: number) => void }) {
-  const { page, limit, total, totalPages } = pagination;
-  if (totalPages <= 1) return null;
-  const first = (page - 1) * limit + 1;
-  return (
-    <nav className="pager" aria-label="Pages">
-      <span className="soft small number">
-        {first.toLocaleString()} to {Math.min(page * limit, total).toLocaleString()} of{" "}
-        {total.toLocaleString()}
-      </span>
-      <span className="row">
-        {totalPages > 2 && (
-          <Button look="secondary" small disabled={page <= 1} onClick={() => go(1)}>
-            First
-          </Button>
-        )}
-        <Button look="secondary" small disabled={page <= 1} onClick={() => go(page - 1)}>
-          Previous
-        </Button>
-        <Button look="secondary" small disabled={page >= totalPages} onClick={() => go(page + 1)}>
-          Next
-        </Button>
-        {totalPages > 2 && (
-          <Button
-            look="secondary"
-            small
-            disabled={page >= totalPages}
-            onClick={() => go(totalPages)}
-          >
-            Last
-          </Button>
-        )}
-      </span>
-    </nav>
   );
 }

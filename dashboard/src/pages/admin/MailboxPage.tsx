@@ -4,10 +4,11 @@ import { useLoad } from "../../api/useLoad";
 import { LinkButton } from "../../components/Button";
 import { Moment } from "../../components/Moment";
 import { Empty } from "../../components/Notice";
+import { Paged, usePageNumber } from "../../components/Paged";
 import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Table, type Column } from "../../components/Table";
 import { Page } from "../../layout/Page";
-import { Link, setQuery, useQuery } from "../../routing/router";
+import { Link } from "../../routing/router";
 
 const REFRESH_SECONDS = 5;
 
@@ -26,7 +27,7 @@ const COLUMNS: ReadonlyArray<Column<Schema["MailShown"]>> = [
 
 /** The mails that would have been sent, had this platform a mail server. */
 export function MailboxPage() {
-  const page = Number(useQuery().get("page")) || 1;
+  const page = usePageNumber();
   const list = useLoad(
     `mailbox ${page}`,
     (signal) =>
@@ -39,31 +40,27 @@ export function MailboxPage() {
       lead="No mail server is set, so what this platform writes stays here: pass links on to those they are for."
     >
       <div className="card flush">
-        <Show of={list}>
-          {({ mails, pagination }) =>
-            mails.length > 0 ? (
-              <>
-                <Table
-                  caption="Mails, the newest first"
-                  columns={COLUMNS}
-                  rows={mails}
-                  keyOf={(mail) => mail.id}
-                />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : (
-              <Empty title="No mail yet">
-                <p>
-                  Invitations, forgotten passwords and warnings appear here. With{" "}
-                  <code>TALLYPORT_MAIL_URL</code> they are sent instead, and this page goes away.
-                </p>
-              </Empty>
-            )
+        <Paged
+          of={list}
+          rows={(data) => data.mails}
+          empty={
+            <Empty title="No mail yet">
+              <p>
+                Invitations, forgotten passwords and warnings appear here. With{" "}
+                <code>TALLYPORT_MAIL_URL</code> they are sent instead, and this page goes away.
+              </p>
+            </Empty>
           }
-        </Show>
+        >
+          {(mails) => (
+            <Table
+              caption="Mails, the newest first"
+              columns={COLUMNS}
+              rows={mails}
+              keyOf={(mail) => mail.id}
+            />
+          )}
+        </Paged>
       </div>
     </Page>
   );

@@ -9,8 +9,8 @@ import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Moment } from "../../components/Moment";
 import { Empty, FailureNotice } from "../../components/Notice";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
 import { Page } from "../../layout/Page";
 import { setQuery, useQuery } from "../../routing/router";
@@ -21,7 +21,7 @@ type Somebody = Schema["PersonShown"];
 /** Everybody on this platform, for who looks after it. */
 export function PeoplePage() {
   const query = useQuery();
-  const page = Number(query.get("page")) || 1;
+  const page = usePageNumber();
   const search = query.get("search") ?? "";
   const [suspending, setSuspending] = useState<Somebody>();
   const [resetting, setResetting] = useState<Somebody>();
@@ -120,23 +120,19 @@ export function PeoplePage() {
           </Button>
         </form>
         <FailureNotice failure={reinstate.failure} />
-        <Show of={list}>
-          {({ users, pagination }) =>
-            users.length > 0 ? (
-              <>
-                <Table caption="People" columns={columns} rows={users} keyOf={(one) => one.id} />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : (
-              <Empty title="Nobody is called that">
-                <p>Part of a name or of an address is enough.</p>
-              </Empty>
-            )
+        <Paged
+          of={list}
+          rows={(data) => data.users}
+          empty={
+            <Empty title="Nobody is called that">
+              <p>Part of a name or of an address is enough.</p>
+            </Empty>
           }
-        </Show>
+        >
+          {(users) => (
+            <Table caption="People" columns={columns} rows={users} keyOf={(one) => one.id} />
+          )}
+        </Paged>
       </div>
       {resetting && <ResetDialog person={resetting} close={() => setResetting(undefined)} />}
       {acting && <ActAsDialog person={acting} close={() => setActing(undefined)} />}

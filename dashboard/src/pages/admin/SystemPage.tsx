@@ -6,11 +6,11 @@ import { Button } from "../../components/Button";
 import { Confirm } from "../../components/Dialog";
 import { Empty } from "../../components/Notice";
 import { count } from "../../components/numbers";
+import { Paged, usePageNumber } from "../../components/Paged";
 import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
 import { Page } from "../../layout/Page";
-import { setQuery, useQuery } from "../../routing/router";
 import { AlertTable } from "../alerts/AlertsPage";
 import { Rules } from "../alerts/Rules";
 import { ParkedEvents } from "./ParkedEvents";
@@ -23,8 +23,7 @@ const TONES = { up: "good", degraded: "warn", down: "bad", unused: "" } as const
 
 /** How every part of the platform stands, and what to do where one does not. */
 export function SystemPage() {
-  const query = useQuery();
-  const page = Number(query.get("page")) || 1;
+  const page = usePageNumber();
   const [replaying, setReplaying] = useState<string>();
   const health = useLoad(
     "health",
@@ -98,23 +97,17 @@ export function SystemPage() {
         <h2 id="parked" className="padded">
           Parked events
         </h2>
-        <Show of={parked}>
-          {({ parkedEvents, pagination }) =>
-            parkedEvents.length > 0 ? (
-              <>
-                <ParkedEvents events={parkedEvents} changed={() => parked.reload()} />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : (
-              <Empty title="No event is parked">
-                <p>Every view could apply everything that happened.</p>
-              </Empty>
-            )
+        <Paged
+          of={parked}
+          rows={(data) => data.parkedEvents}
+          empty={
+            <Empty title="No event is parked">
+              <p>Every view could apply everything that happened.</p>
+            </Empty>
           }
-        </Show>
+        >
+          {(parkedEvents) => <ParkedEvents events={parkedEvents} changed={() => parked.reload()} />}
+        </Paged>
       </section>
       <section className="card flush" aria-label="Views">
         <Show of={health}>

@@ -9,8 +9,8 @@ import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Empty } from "../../components/Notice";
 import { cores, count, memory } from "../../components/numbers";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
 import { Page } from "../../layout/Page";
 import { setQuery, useQuery } from "../../routing/router";
@@ -20,7 +20,7 @@ type Team = Schema["TeamResources"];
 /** What each team takes of the platform, and how much it may. */
 export function TeamsResourcesPage() {
   const query = useQuery();
-  const page = Number(query.get("page")) || 1;
+  const page = usePageNumber();
   const search = query.get("search") ?? "";
   const [setting, setSetting] = useState<Team>();
   const list = useLoad(`resources ${page} ${search}`, (signal) =>
@@ -104,28 +104,19 @@ export function TeamsResourcesPage() {
             Search
           </Button>
         </form>
-        <Show of={list}>
-          {({ teams, pagination }) =>
-            teams.length > 0 ? (
-              <>
-                <Table
-                  caption="Teams"
-                  columns={columns}
-                  rows={teams}
-                  keyOf={(team) => team.teamId}
-                />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : (
-              <Empty title="No team is called that">
-                <p>Part of its name, or of its owner's, is enough.</p>
-              </Empty>
-            )
+        <Paged
+          of={list}
+          rows={(data) => data.teams}
+          empty={
+            <Empty title="No team is called that">
+              <p>Part of its name, or of its owner's, is enough.</p>
+            </Empty>
           }
-        </Show>
+        >
+          {(teams) => (
+            <Table caption="Teams" columns={columns} rows={teams} keyOf={(team) => team.teamId} />
+          )}
+        </Paged>
       </div>
       {setting && (
         <QuotaDialog

@@ -4,8 +4,9 @@ import { useLoad } from "../../api/useLoad";
 import { Tag } from "../../components/Badge";
 import { Moment } from "../../components/Moment";
 import { Empty } from "../../components/Notice";
+import { Paged, usePageNumber } from "../../components/Paged";
 import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Table, type Column } from "../../components/Table";
 import { Choices } from "../../components/Tabs";
 import { Page } from "../../layout/Page";
 import { Link, setQuery, useQuery } from "../../routing/router";
@@ -25,7 +26,7 @@ type State = (typeof STATES)[number]["value"];
 export function AlertsPage() {
   const { team } = useTeams();
   const query = useQuery();
-  const page = Number(query.get("page")) || 1;
+  const page = usePageNumber();
   const state: State = query.get("state") === "resolved" ? "resolved" : "open";
   const list = useLoad(`alerts ${team.id} ${state} ${page}`, (signal) =>
     ok(
@@ -56,17 +57,11 @@ export function AlertsPage() {
       }
     >
       <div className="card flush">
-        <Show of={list}>
-          {({ alerts, pagination }) =>
-            alerts.length > 0 ? (
-              <>
-                <AlertTable alerts={alerts} />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : state === "open" ? (
+        <Paged
+          of={list}
+          rows={(data) => data.alerts}
+          empty={
+            state === "open" ? (
               <Empty title="Nothing is wrong">
                 <p>When something is, it stands here until it is over.</p>
               </Empty>
@@ -76,7 +71,9 @@ export function AlertsPage() {
               </Empty>
             )
           }
-        </Show>
+        >
+          {(alerts) => <AlertTable alerts={alerts} />}
+        </Paged>
       </div>
       <Mails team={team} />
       <section className="card stack" aria-labelledby="rules">

@@ -7,8 +7,8 @@ import { exactly } from "../../components/Moment";
 import { Empty } from "../../components/Notice";
 import { bytes, milliseconds } from "../../components/numbers";
 import { RANGES, startOf, type Range } from "../../components/ranges";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { Choices } from "../../components/Tabs";
 import { Page } from "../../layout/Page";
 import { Link, setQuery, useQuery } from "../../routing/router";
@@ -85,7 +85,7 @@ const FILTERS = [
 export function RequestsPage() {
   const { team } = useTeams();
   const query = useQuery();
-  const page = Number(query.get("page")) || 1;
+  const page = usePageNumber();
   const range = (RANGES.find((one) => one.value === query.get("range"))?.value ?? "24h") as Range;
   const sort = ORDERS.find((one) => one.value === query.get("sort"))?.value ?? "";
   const sought = Object.fromEntries(
@@ -166,28 +166,24 @@ export function RequestsPage() {
             </Button>
           )}
         </form>
-        <Show of={list}>
-          {({ requests, pagination }) =>
-            requests.length > 0 ? (
-              <>
-                <Table
-                  caption="Requests"
-                  columns={COLUMNS}
-                  rows={requests}
-                  keyOf={(one) => `${one.requestId} ${one.time}`}
-                />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : (
-              <Empty title="No such request in this time">
-                <p>A request appears here about a second after its answer.</p>
-              </Empty>
-            )
+        <Paged
+          of={list}
+          rows={(data) => data.requests}
+          empty={
+            <Empty title="No such request in this time">
+              <p>A request appears here about a second after its answer.</p>
+            </Empty>
           }
-        </Show>
+        >
+          {(requests) => (
+            <Table
+              caption="Requests"
+              columns={COLUMNS}
+              rows={requests}
+              keyOf={(one) => `${one.requestId} ${one.time}`}
+            />
+          )}
+        </Paged>
       </div>
     </Page>
   );

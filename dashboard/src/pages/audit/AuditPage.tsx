@@ -5,8 +5,8 @@ import { Button } from "../../components/Button";
 import { textOf } from "../../components/Field";
 import { Moment } from "../../components/Moment";
 import { Empty, Notice } from "../../components/Notice";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { Page } from "../../layout/Page";
 import { Link, setQuery, useQuery } from "../../routing/router";
 import { useTeams } from "../../session/teams";
@@ -73,7 +73,7 @@ function Who({ id, name }: { id: string; name?: string }) {
 export function AuditPage() {
   const { team } = useTeams();
   const query = useQuery();
-  const page = Number(query.get("page")) || 1;
+  const page = usePageNumber();
   const sought = {
     actor: query.get("actor") ?? "",
     type: query.get("type") ?? "",
@@ -169,28 +169,24 @@ export function AuditPage() {
             <Notice>Viewers of a team do not see its audit list.</Notice>
           </div>
         ) : (
-          <Show of={list}>
-            {({ events, pagination }) =>
-              events.length > 0 ? (
-                <>
-                  <Table
-                    caption="Events"
-                    columns={columnsOf(names)}
-                    rows={events}
-                    keyOf={(entry) => entry.eventId}
-                  />
-                  <Pager
-                    pagination={pagination}
-                    go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                  />
-                </>
-              ) : (
-                <Empty title="Nothing of that kind happened">
-                  <p>Types are written whole: deployments.DeploymentRequested.</p>
-                </Empty>
-              )
+          <Paged
+            of={list}
+            rows={(data) => data.events}
+            empty={
+              <Empty title="Nothing of that kind happened">
+                <p>Types are written whole: deployments.DeploymentRequested.</p>
+              </Empty>
             }
-          </Show>
+          >
+            {(events) => (
+              <Table
+                caption="Events"
+                columns={columnsOf(names)}
+                rows={events}
+                keyOf={(entry) => entry.eventId}
+              />
+            )}
+          </Paged>
         )}
       </div>
     </Page>

@@ -6,8 +6,8 @@ import { Button, LinkButton } from "../../components/Button";
 import { textOf } from "../../components/Field";
 import { Moment } from "../../components/Moment";
 import { Empty } from "../../components/Notice";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { Page } from "../../layout/Page";
 import { Link, setQuery, useQuery } from "../../routing/router";
 import { mayWrite, useTeams } from "../../session/teams";
@@ -34,7 +34,7 @@ export function DeploymentsPage() {
   const { team } = useTeams();
   const query = useQuery();
   const status = (query.get("status") ?? "") as Status | "";
-  const page = Number(query.get("page")) || 1;
+  const page = usePageNumber();
   const appName = query.get("name") ?? "";
   const list = useLoad(`deployments ${team.id} ${status} ${appName} ${page}`, (signal) =>
     ok(
@@ -99,22 +99,11 @@ export function DeploymentsPage() {
             </Button>
           </form>
         </div>
-        <Show of={list}>
-          {({ deployments, pagination }) =>
-            deployments.length > 0 ? (
-              <>
-                <Table
-                  caption="Deployments"
-                  columns={COLUMNS}
-                  rows={deployments}
-                  keyOf={(one) => one.id}
-                />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : appName ? (
+        <Paged
+          of={list}
+          rows={(data) => data.deployments}
+          empty={
+            appName ? (
               <Empty title={`Nothing is called ${appName}`}>
                 <p>A deployment is found by its whole name, in this team only.</p>
                 <Button look="secondary" onClick={() => setQuery({ name: "", page: "" })}>
@@ -135,7 +124,16 @@ export function DeploymentsPage() {
               </Empty>
             )
           }
-        </Show>
+        >
+          {(deployments) => (
+            <Table
+              caption="Deployments"
+              columns={COLUMNS}
+              rows={deployments}
+              keyOf={(one) => one.id}
+            />
+          )}
+        </Paged>
       </div>
     </Page>
   );

@@ -10,8 +10,8 @@ import { Field, textOf } from "../../components/Field";
 import { Form } from "../../components/Form";
 import { Moment } from "../../components/Moment";
 import { Empty, FailureNotice, Notice } from "../../components/Notice";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
 import { mayWrite, useTeams } from "../../session/teams";
 import type { TabProps } from "./DeploymentPage";
@@ -41,7 +41,7 @@ const RECORD_COLUMNS: ReadonlyArray<Column<DnsRecord>> = [
 /** Names of one's own, and the records that DNS has to have for them. */
 export function DomainsTab({ deployment, news }: TabProps) {
   const { teams } = useTeams();
-  const [page, setPage] = useState(1);
+  const page = usePageNumber();
   const path = { deployment_id: deployment.id };
   const list = useLoad(
     `domains ${deployment.id} ${page} ${news}`,
@@ -88,32 +88,32 @@ export function DomainsTab({ deployment, news }: TabProps) {
           </Form>
         </section>
       )}
-      <Show of={list}>
-        {({ domains, pagination }) => (
-          <>
-            {domains.length === 0 && (
-              <section className="card">
-                <Empty title="No domains">
-                  <p>
-                    It answers at {deployment.url}. Under a name of your own callers need not know
-                    where it runs.
-                  </p>
-                </Empty>
-              </section>
-            )}
-            {domains.map((domain) => (
-              <OneDomain
-                key={domain.id}
-                domain={domain}
-                teamId={deployment.teamId}
-                writes={writes}
-                changed={list.reload}
-              />
-            ))}
-            <Pager pagination={pagination} go={setPage} />
-          </>
-        )}
-      </Show>
+      <Paged
+        of={list}
+        rows={(data) => data.domains}
+        empty={
+          <section className="card">
+            <Empty title="No domains">
+              <p>
+                It answers at {deployment.url}. Under a name of your own callers need not know where
+                it runs.
+              </p>
+            </Empty>
+          </section>
+        }
+      >
+        {(domains) =>
+          domains.map((domain) => (
+            <OneDomain
+              key={domain.id}
+              domain={domain}
+              teamId={deployment.teamId}
+              writes={writes}
+              changed={list.reload}
+            />
+          ))
+        }
+      </Paged>
     </div>
   );
 }

@@ -5,8 +5,8 @@ import { Badge } from "../../components/Badge";
 import { Button } from "../../components/Button";
 import { Confirm } from "../../components/Dialog";
 import { Moment } from "../../components/Moment";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
 import { shortImage } from "./deployment";
 import type { TabProps } from "./DeploymentPage";
@@ -15,7 +15,7 @@ type Revision = Schema["RevisionOut"];
 
 /** Every revision there was, and the way back to one. */
 export function RevisionsTab({ deployment, changed, news }: TabProps) {
-  const [page, setPage] = useState(1);
+  const page = usePageNumber();
   const [back, setBack] = useState<Revision>();
   const params = { path: { deployment_id: deployment.id } };
   const list = useLoad(`revisions ${deployment.id} ${page} ${news}`, (signal) =>
@@ -57,14 +57,11 @@ export function RevisionsTab({ deployment, changed, news }: TabProps) {
   ];
   return (
     <section className="card flush" aria-label="Revisions">
-      <Show of={list}>
-        {({ revisions, pagination }) => (
-          <>
-            <Table caption="Revisions" columns={columns} rows={revisions} keyOf={(one) => one.id} />
-            <Pager pagination={pagination} go={setPage} />
-          </>
+      <Paged of={list} rows={(data) => data.revisions} empty={null}>
+        {(revisions) => (
+          <Table caption="Revisions" columns={columns} rows={revisions} keyOf={(one) => one.id} />
         )}
-      </Show>
+      </Paged>
       {back && (
         <Confirm
           title={`Roll back to revision ${back.revision}?`}

@@ -7,10 +7,10 @@ import { Button } from "../../components/Button";
 import { Moment } from "../../components/Moment";
 import { Empty } from "../../components/Notice";
 import { count } from "../../components/numbers";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { Page } from "../../layout/Page";
-import { Link, setQuery, useQuery } from "../../routing/router";
+import { Link } from "../../routing/router";
 import { mayWrite, useTeams } from "../../session/teams";
 import { NewKeyDialog } from "./NewKeyDialog";
 
@@ -40,7 +40,7 @@ const COLUMNS: ReadonlyArray<Column<Key>> = [
 export function KeysPage() {
   const { team } = useTeams();
   const [making, setMaking] = useState(false);
-  const page = Number(useQuery().get("page")) || 1;
+  const page = usePageNumber();
   const list = useLoad(
     `keys ${team.id} ${page}`,
     (signal) =>
@@ -61,32 +61,23 @@ export function KeysPage() {
       actions={button}
     >
       <div className="card flush">
-        <Show of={list}>
-          {({ apiKeys, pagination }) =>
-            apiKeys.length > 0 ? (
-              <>
-                <Table
-                  caption="API keys"
-                  columns={COLUMNS}
-                  rows={apiKeys}
-                  keyOf={(key) => key.id}
-                />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : (
-              <Empty title="No keys yet">
-                <p>
-                  Every call of a private deployment carries a key. It says who calls, and it is
-                  what limits and counts.
-                </p>
-                {button}
-              </Empty>
-            )
+        <Paged
+          of={list}
+          rows={(data) => data.apiKeys}
+          empty={
+            <Empty title="No keys yet">
+              <p>
+                Every call of a private deployment carries a key. It says who calls, and it is what
+                limits and counts.
+              </p>
+              {button}
+            </Empty>
           }
-        </Show>
+        >
+          {(apiKeys) => (
+            <Table caption="API keys" columns={COLUMNS} rows={apiKeys} keyOf={(key) => key.id} />
+          )}
+        </Paged>
       </div>
       {making && (
         <NewKeyDialog

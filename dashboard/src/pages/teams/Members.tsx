@@ -7,8 +7,8 @@ import { Button } from "../../components/Button";
 import { Confirm } from "../../components/Dialog";
 import { Moment } from "../../components/Moment";
 import { FailureNotice } from "../../components/Notice";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { tell } from "../../components/Toasts";
 import { navigate } from "../../routing/router";
 import { useSession } from "../../session/session";
@@ -23,7 +23,7 @@ export const ROLES: readonly Role[] = ["owner", "admin", "developer", "viewer"];
 export function Members({ team }: { team: Team }) {
   const session = useSession();
   const { reload: reloadTeams } = useTeams();
-  const [page, setPage] = useState(1);
+  const page = usePageNumber();
   const [leaving, setLeaving] = useState<Member>();
   const path = { team_id: team.id };
   const list = useLoad(`members ${team.id} ${page}`, (signal) =>
@@ -87,19 +87,16 @@ export function Members({ team }: { team: Team }) {
   return (
     <section className="card flush" aria-label="Members">
       <FailureNotice failure={appoint.failure} />
-      <Show of={list}>
-        {({ members, pagination }) => (
-          <>
-            <Table
-              caption="Members"
-              columns={columns}
-              rows={members}
-              keyOf={(member) => member.userId}
-            />
-            <Pager pagination={pagination} go={setPage} />
-          </>
+      <Paged of={list} rows={(data) => data.members} empty={null}>
+        {(members) => (
+          <Table
+            caption="Members"
+            columns={columns}
+            rows={members}
+            keyOf={(member) => member.userId}
+          />
         )}
-      </Show>
+      </Paged>
       {leaving && (
         <Confirm
           title={

@@ -8,8 +8,9 @@ import { Code } from "../../components/Copy";
 import { Dialog } from "../../components/Dialog";
 import { Moment } from "../../components/Moment";
 import { Empty, FailureNotice } from "../../components/Notice";
+import { Paged, usePageNumber } from "../../components/Paged";
 import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Table, type Column } from "../../components/Table";
 import { Choices } from "../../components/Tabs";
 import { setQuery, useQuery } from "../../routing/router";
 import type { Webhook } from "./WebhooksPage";
@@ -26,7 +27,7 @@ const STATES = [
 /** What a webhook was told, newest first. */
 export function Deliveries({ webhook, round }: { webhook: Webhook; round: number }) {
   const query = useQuery();
-  const page = Number(query.get("page")) || 1;
+  const page = usePageNumber();
   const asked = query.get("status") ?? "";
   const status = STATES.find((one) => one.value === asked)?.value ?? "";
   const [shown, setShown] = useState<string>();
@@ -92,28 +93,24 @@ export function Deliveries({ webhook, round }: { webhook: Webhook; round: number
         />
       </div>
       <div className="card flush">
-        <Show of={list}>
-          {({ deliveries, pagination }) =>
-            deliveries.length > 0 ? (
-              <>
-                <Table
-                  caption="Messages"
-                  columns={columns}
-                  rows={deliveries}
-                  keyOf={(delivery) => delivery.id}
-                />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : (
-              <Empty title="Nothing yet">
-                <p>Send a test, or wait for something to happen.</p>
-              </Empty>
-            )
+        <Paged
+          of={list}
+          rows={(data) => data.deliveries}
+          empty={
+            <Empty title="Nothing yet">
+              <p>Send a test, or wait for something to happen.</p>
+            </Empty>
           }
-        </Show>
+        >
+          {(deliveries) => (
+            <Table
+              caption="Messages"
+              columns={columns}
+              rows={deliveries}
+              keyOf={(delivery) => delivery.id}
+            />
+          )}
+        </Paged>
       </div>
       {shown && (
         <DeliveryDialog

@@ -5,10 +5,10 @@ import { Tag } from "../../components/Badge";
 import { Button } from "../../components/Button";
 import { Moment } from "../../components/Moment";
 import { Empty, Notice } from "../../components/Notice";
-import { Show } from "../../components/Show";
-import { Pager, Table, type Column } from "../../components/Table";
+import { Paged, usePageNumber } from "../../components/Paged";
+import { Table, type Column } from "../../components/Table";
 import { Page } from "../../layout/Page";
-import { Link, setQuery, useQuery } from "../../routing/router";
+import { Link } from "../../routing/router";
 import { mayWrite, useTeams } from "../../session/teams";
 import { NewWebhookDialog } from "./NewWebhookDialog";
 
@@ -35,7 +35,7 @@ const COLUMNS: ReadonlyArray<Column<Webhook>> = [
 export function WebhooksPage() {
   const { team } = useTeams();
   const [making, setMaking] = useState(false);
-  const page = Number(useQuery().get("page")) || 1;
+  const page = usePageNumber();
   const may = mayWrite(team);
   const list = useLoad(may ? `webhooks ${team.id} ${page}` : null, (signal) =>
     ok(
@@ -60,32 +60,28 @@ export function WebhooksPage() {
       actions={button}
     >
       <div className="card flush">
-        <Show of={list}>
-          {({ webhooks, pagination }) =>
-            webhooks.length > 0 ? (
-              <>
-                <Table
-                  caption="Webhooks"
-                  columns={COLUMNS}
-                  rows={webhooks}
-                  keyOf={(webhook) => webhook.id}
-                />
-                <Pager
-                  pagination={pagination}
-                  go={(next) => setQuery({ page: next > 1 ? String(next) : "" })}
-                />
-              </>
-            ) : (
-              <Empty title="Nobody is told yet">
-                <p>
-                  A webhook is a URL of yours that gets a message when a deployment goes live or
-                  fails, a domain is verified, a key is made. What it misses is kept and sent again.
-                </p>
-                {button}
-              </Empty>
-            )
+        <Paged
+          of={list}
+          rows={(data) => data.webhooks}
+          empty={
+            <Empty title="Nobody is told yet">
+              <p>
+                A webhook is a URL of yours that gets a message when a deployment goes live or
+                fails, a domain is verified, a key is made. What it misses is kept and sent again.
+              </p>
+              {button}
+            </Empty>
           }
-        </Show>
+        >
+          {(webhooks) => (
+            <Table
+              caption="Webhooks"
+              columns={COLUMNS}
+              rows={webhooks}
+              keyOf={(webhook) => webhook.id}
+            />
+          )}
+        </Paged>
       </div>
       {making && (
         <NewWebhookDialog
