@@ -151,7 +151,11 @@ class KafkaPublisher:
             metrics_enabled=False,
         )
         try:
-            listed = consumer.end_offsets(list(places), timeout_ms=5000)
+            try:
+                listed = consumer.end_offsets(list(places), timeout_ms=5000)
+            except KeyError as missing:
+                # What the library says of a partition that has no leader yet, as a new one.
+                raise PublishFailed(f"kafka does not know {missing} yet") from missing
             ends = {places[tp]: offset for tp, offset in listed.items()}
             open_ends = {tp for tp, offset in listed.items() if offset > 0}
             consumer.assign(list(open_ends))
