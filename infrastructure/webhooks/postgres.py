@@ -195,6 +195,9 @@ class PostgresLedger:
         """Write the attempt, what follows for the message, and how the endpoint is."""
         delivery_id = due.message.delivery_id
         async with self._pool.connection() as connection, connection.transaction():
+            if verdict.status != "delivered":
+                # Nobody waits for the disk: a failure that is lost in a crash is tried again.
+                await connection.execute("SET LOCAL synchronous_commit = off")
             # The endpoint first, as the follower does: the other way round they block each other.
             await connection.execute(
                 "SELECT FROM webhook_endpoints WHERE webhook_id = %s FOR NO KEY UPDATE",

@@ -25,6 +25,10 @@ class SenderOptions(msgspec.Struct, frozen=True, kw_only=True):
     """So much of all places may be taken by endpoints that take nothing."""
     further_share: float = 0.75
     """Once so much of all places is taken, an endpoint gets one and no further ones."""
+    unproven_share: float = 0.25
+    """The same for an endpoint of which it is not known yet that it takes anything."""
+    unproven_at_once: int = 4
+    """So many to such endpoints begin together; what is under way goes on before more begin."""
     rest_share: float = 0.1
     """Who failed twice in a row rests for so much of the time for which it has taken nothing."""
     rest_seconds_min: float = 1.0
@@ -43,7 +47,7 @@ class SenderOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Between two tries of a message; after the last it has failed."""
     retry_after_seconds_max: float = 24 * HOUR
     jitter: float = 0.2
-    """Up to so much is added to a wait by chance, so that waits do not end together."""
+    """Up to so much is added to a wait or a rest by chance, so that they do not end together."""
     disable_days: float = 3.0
     """Days without one message taken, after which an endpoint is disabled."""
     retention_days: float = 30.0

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -35,6 +35,7 @@ NAME = "webhooks"
 TAKEN = range(200, 300)
 GONE = 410
 PRUNE_SECONDS = 600.0
+BREATH_SECONDS = 0.01
 PRUNE_AT_ONCE = 5_000
 ERASED = "The team's key was destroyed: nobody can read the URL any more."
 
@@ -75,6 +76,9 @@ class Sender:
         self._options = options or SenderOptions()
         self._clock = clock
         self._under_way: dict[str, tuple[Endpoint, asyncio.Task[None]]] = {}
+        self._proven: set[str] = set()
+        """Endpoints that took what they were sent last, as far as this process knows."""
+        self._recording = asyncio.Lock()
 
     async def run(self) -> None:
         """Send. Ends only by an error; what was under way is then sent again by the next."""
@@ -82,24 +86,32 @@ class Sender:
         try:
             while True:
                 self._news.clear()
-                await self._start_what_is_due()
+                is_more_due = await self._start_what_is_due()
                 if time.monotonic() >= prune_at:
                     await self._prune()
                     prune_at = time.monotonic() + PRUNE_SECONDS
-                await self._wait()
+                if is_more_due:
+                    await asyncio.sleep(BREATH_SECONDS)
+                else:
+                    await self._wait()
                 self._reap()
         finally:
             await end(*(task for _, task in self._under_way.values()))
             self._under_way.clear()
             UNDER_WAY.set(0)
 
-    async def _start_what_is_due(self) -> None:
-        await self._start_due(failing=False)
-        await self._start_due(failing=True)
+    async def _start_what_is_due(self) -> bool:
+        """Tell whether there may be more that could begin."""
+        others = await self._start_due(failing=False)
+        failing = await self._start_due(failing=True)
         UNDER_WAY.set(len(self._under_way))
+        return others or failing
 
-    async def _start_due(self, *, failing: bool) -> None:
-        """Start messages to endpoints that take nothing, or to the others, where there is room."""
+    async def _start_due(self, *, failing: bool) -> bool:
+        """Start messages to endpoints that take nothing, or to the others, where there is room.
+
+        Tells whether there may be more of them that could begin.
+        """
         options = self._options
         endpoints = [endpoint for endpoint, _ in self._under_way.values()]
         room = options.at_once_max - len(endpoints)
@@ -109,7 +121,7 @@ class Sender:
             known = sum(endpoint.failing_since is not None for endpoint in endpoints)
             room = min(room, int(options.at_once_max * options.failing_share) - known)
         if room <= 0:
-            return
+            return False
         busy = Tally(endpoint.webhook_id for endpoint in endpoints)
         found = await self._ledger.due(
             now=self._clock(),
@@ -119,15 +131,27 @@ class Sender:
             busy=busy,
             failing=failing,
         )
-        further_max = options.at_once_max * options.further_share
-        for due in found:
-            endpoint = due.endpoint
-            if busy[endpoint.webhook_id] and len(self._under_way) >= further_max:
-                break
-            busy[endpoint.webhook_id] += 1
+        unproven = 0
+        for due in found if failing else in_turn(found, self._proven):
+            webhook_id = due.endpoint.webhook_id
+            if busy[webhook_id] and len(self._under_way) >= self._further_max(webhook_id):
+                continue
+            if webhook_id not in self._proven:
+                if unproven == options.unproven_at_once:
+                    return True
+                unproven += 1
+            busy[webhook_id] += 1
             task = asyncio.create_task(self._send(due))
             task.add_done_callback(lambda _: self._news.set())
-            self._under_way[due.message.delivery_id] = (endpoint, task)
+            self._under_way[due.message.delivery_id] = (due.endpoint, task)
+        return False
+
+    def _further_max(self, webhook_id: str) -> float:
+        """Return up to how many may be under way when an endpoint is given a further place."""
+        options = self._options
+        is_proven = webhook_id in self._proven
+        share = options.further_share if is_proven else options.unproven_share
+        return options.at_once_max * share
 
     def _reap(self) -> None:
         """Let go of what has ended; an error of the ledger ends the whole sender."""
@@ -169,10 +193,16 @@ class Sender:
             problem=problem,
         )
         verdict = self._verdict(due, answer)
-        failing_since = await self._ledger.record(due, attempt, verdict)
+        if verdict.status == "delivered":
+            self._proven.add(due.message.webhook_id)
+            await self._ledger.record(due, attempt, verdict)
+            self._count(due, attempt, verdict)
+            return
+        self._proven.discard(due.message.webhook_id)
+        async with self._recording:  # one by one, so that a success waits for none of them
+            failing_since = await self._ledger.record(due, attempt, verdict)
         self._count(due, attempt, verdict)
-        if verdict.status != "delivered":
-            await self._disable_if_hopeless(due.endpoint, answer, failing_since)
+        await self._disable_if_hopeless(due.endpoint, answer, failing_since)
 
     async def _post(self, due: Due, at: datetime) -> Answer:
         """Sign and send it, to where the webhook leads now and where it still may lead."""
@@ -201,7 +231,7 @@ class Sender:
         waits = self._options.waits_seconds
         if due.tries >= len(waits) or (answer is not None and answer.status == GONE):
             return Verdict(status="failed", rests_until=rests_until)
-        seconds = waits[due.tries] * (1 + random.uniform(0, self._options.jitter))  # noqa: S311 - no secret
+        seconds = waits[due.tries] * self._by_chance()
         if answer is not None and answer.retry_after is not None:
             asked = min(_seconds_in(answer.retry_after, now), self._options.retry_after_seconds_max)
             seconds = max(seconds, asked)
@@ -215,7 +245,11 @@ class Sender:
         options = self._options
         seconds = (now - endpoint.failing_since).total_seconds() * options.rest_share
         seconds = min(max(seconds, options.rest_seconds_min), options.rest_seconds_max)
-        return now + timedelta(seconds=seconds)
+        return now + timedelta(seconds=seconds * self._by_chance())
+
+    def _by_chance(self) -> float:
+        """Return by how much a wait is longer, so that what failed together does not come so."""
+        return 1 + random.uniform(0, self._options.jitter)  # noqa: S311 - no secret
 
     def _count(self, due: Due, attempt: Attempt, verdict: Verdict) -> None:
         about = {
@@ -259,6 +293,20 @@ class Sender:
         forgotten = PRUNE_AT_ONCE
         while forgotten == PRUNE_AT_ONCE:  # more than it forgets at once
             forgotten = await self._ledger.prune(before=before, limit=PRUNE_AT_ONCE)
+
+
+def in_turn(found: Sequence[Due], proven: Collection[str]) -> Iterator[Due]:
+    """Yield first what goes to endpoints that take messages, then one for each of the others.
+
+    Of those the one that has waited least goes first: who has a queue is most likely dead.
+    """
+    yield from (due for due in found if due.endpoint.webhook_id in proven)
+    unproven = [due for due in found if due.endpoint.webhook_id not in proven]
+    firsts: dict[str, Due] = {}
+    for due in unproven:
+        firsts.setdefault(due.endpoint.webhook_id, due)
+    yield from reversed(firsts.values())
+    yield from (due for due in unproven if firsts[due.endpoint.webhook_id] is not due)
 
 
 def _seconds_in(retry_after: str, now: datetime) -> float:

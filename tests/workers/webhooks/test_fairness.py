@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from commands.bus import Command
 from commands.webhooks import RetryDelivery, SendTestMessage
-from infrastructure.webhooks import Due, Message
+from infrastructure.webhooks import Due, Endpoint, Message
 from tests.webhook_receiver import Posted, answering
 from tests.workers.webhooks.conftest import Scene
+from workers.webhooks.sender import in_turn
 
 
 async def test_a_dead_endpoint_has_one_place_and_delays_nobody(scene: Scene) -> None:
@@ -81,7 +82,7 @@ async def test_who_has_not_failed_yet_leaves_the_last_places_to_first_messages(
     await scene.make("/silent")
     scene.receiver.answers["/silent"] = never
     await scene.keys(8)
-    scene.start(at_once_max=4, per_endpoint_max=8)
+    scene.start(at_once_max=4, per_endpoint_max=8, unproven_share=0.75)
     await scene.receiver.until(3, "/silent")
     await scene.make("/well")
     await scene.keys(10)
@@ -98,6 +99,26 @@ async def due(
             now=at, limit=limit, per_endpoint=3, under_way=[], busy=busy, failing=failing
         )
     ]
+
+
+def test_who_takes_messages_goes_before_those_not_known_and_of_them_who_waited_least() -> None:
+    def due_at(webhook_id: str, position: int) -> Due:
+        message = Message(
+            delivery_id=f"{webhook_id}-{position}",
+            webhook_id=webhook_id,
+            cursor=f"{position}.0",
+            position=position,
+            event_type="key.created",
+            body="{}",
+        )
+        endpoint = Endpoint(
+            webhook_id=webhook_id, team_id="t", url="u", event_types=("*",), secret="s"
+        )
+        return Due(message=message, endpoint=endpoint, tries=0)
+
+    found = [due_at(*each) for each in (("old", 1), ("new", 3), ("well", 4), ("old", 2))]
+    turns = [due.message.delivery_id for due in in_turn(found, {"well"})]
+    assert turns == ["well-4", "new-3", "old-1", "old-2"]
 
 
 async def test_every_endpoint_has_its_turn_before_any_has_a_second(scene: Scene) -> None:
