@@ -35,33 +35,17 @@ def build_deviations(details: Mapping[str, Any]) -> list[str]:
     """
     host, config = details["HostConfig"], details["Config"]
     installation = (config.get("Labels") or {}).get("tallyport.source")
-    as_it_must_be = {
-        "Privileged": host.get("Privileged") is False,
-        "CapAdd": not host.get("CapAdd"),
-        "SecurityOpt": "unconfined" not in str(host.get("SecurityOpt")),
-        "User": config.get("User") == "65534:65534",
-        "PidMode": not host.get("PidMode"),
-        "IpcMode": host.get("IpcMode") in {"private", "shareable", ""},
-        "UTSMode": not host.get("UTSMode"),
-        "UsernsMode": not host.get("UsernsMode"),
-        "NetworkMode": host.get("NetworkMode") in {"none", f"tallyport-{installation}-builds"},
-        "Binds": not host.get("Binds"),
-        "Mounts": not details.get("Mounts") and not host.get("Mounts"),
-        "VolumesFrom": not host.get("VolumesFrom"),
-        "Devices": not host.get("Devices") and not host.get("DeviceRequests"),
-        "DeviceCgroupRules": not host.get("DeviceCgroupRules"),
-        "GroupAdd": not host.get("GroupAdd"),
-        "ExtraHosts": not host.get("ExtraHosts"),
-        "Links": not host.get("Links"),
-        "Memory": bool(host.get("Memory")) and host["Memory"] == host.get("MemorySwap"),
-        "CpuShares": host.get("CpuShares") == 256,
-        "Ulimits": {each["Name"]: each["Hard"] for each in host.get("Ulimits") or ()} == ULIMITS,
-        "PublishAllPorts": host.get("PublishAllPorts") is False,
-        "PortBindings": not host.get("PortBindings"),
-        "MaskedPaths": bool(host.get("MaskedPaths")) and bool(host.get("ReadonlyPaths")),
-        "Env": not [each for each in config.get("Env") or () if "TALLYPORT" in each],
-    }
-    return [what for what, well in as_it_must_be.items() if not well]
+    return _unmet(
+        _what_all_must_be(details)
+        | {
+            "SecurityOpt": "unconfined" not in str(host.get("SecurityOpt")),
+            "User": config.get("User") == "65534:65534",
+            "IpcMode": host.get("IpcMode") in {"private", "shareable", ""},
+            "NetworkMode": host.get("NetworkMode") in {"none", f"tallyport-{installation}-builds"},
+            "CpuShares": host.get("CpuShares") == 256,
+            "Env": not [each for each in config.get("Env") or () if "TALLYPORT" in each],
+        }
+    )
 
 
 def deviations(details: Mapping[str, Any]) -> list[str]:
@@ -72,10 +56,8 @@ def deviations(details: Mapping[str, Any]) -> list[str]:
     names = {each.partition("=")[0] for each in config.get("Env") or ()}
     tmpfs = host.get("Tmpfs") or {}
     own_network = f"tallyport-{labels.get('tallyport.installation')}-{labels.get('tallyport.team')}"
-    as_it_must_be = {
-        "Privileged": host.get("Privileged") is False,
+    as_it_must_be = _what_all_must_be(details) | {
         "CapDrop": host.get("CapDrop") == ["ALL"],
-        "CapAdd": not host.get("CapAdd"),
         "SecurityOpt": host.get("SecurityOpt") == ["no-new-privileges:true"],
         "ReadonlyRootfs": host.get("ReadonlyRootfs") is True,
         "Tmpfs": all(
@@ -83,12 +65,33 @@ def deviations(details: Mapping[str, Any]) -> list[str]:
         )
         and "/tmp" in tmpfs,
         "User": user.isdigit() and int(user) >= 20_000,
-        "PidMode": not host.get("PidMode"),
         "IpcMode": host.get("IpcMode") == "private",
+        "NetworkMode": host.get("NetworkMode") == own_network,
+        "PidsLimit": host.get("PidsLimit") == 256,
+        "NanoCpus": bool(host.get("NanoCpus")),
+        "LogConfig": host.get("LogConfig") == LOGS,
+        "RestartPolicy": (host.get("RestartPolicy") or {}).get("Name") == "no",
+        "AutoRemove": host.get("AutoRemove") is False,
+        "Init": host.get("Init") is True,
+        "Image": str(config.get("Image")).startswith("sha256:"),
+        "Healthcheck": (config.get("Healthcheck") or {}).get("Test") == ["NONE"],
+        "Labels": {f"tallyport.{name}" for name in LABELS} <= labels.keys(),
+        "Env": {name for name in names if name.startswith("TALLYPORT_")} <= OURS,
+    }
+    name = labels.get("tallyport.replica", "?")
+    return [f"{name}: {what} is not as it must be" for what in _unmet(as_it_must_be)]
+
+
+def _what_all_must_be(details: Mapping[str, Any]) -> dict[str, bool]:
+    """Return what holds for whatever runs others' code, a replica or a build."""
+    host = details["HostConfig"]
+    return {
+        "Privileged": host.get("Privileged") is False,
+        "CapAdd": not host.get("CapAdd"),
+        "PidMode": not host.get("PidMode"),
         "UTSMode": not host.get("UTSMode"),
         "UsernsMode": not host.get("UsernsMode"),
         "CgroupnsMode": host.get("CgroupnsMode") != "host" or not host.get("CgroupParent"),
-        "NetworkMode": host.get("NetworkMode") == own_network,
         "Binds": not host.get("Binds"),
         "Mounts": not details.get("Mounts") and not host.get("Mounts"),
         "VolumesFrom": not host.get("VolumesFrom"),
@@ -99,24 +102,14 @@ def deviations(details: Mapping[str, Any]) -> list[str]:
         "ExtraHosts": not host.get("ExtraHosts"),
         "Links": not host.get("Links"),
         "Runtime": host.get("Runtime", "runc") in {"runc", "runsc"},
-        "PidsLimit": host.get("PidsLimit") == 256,
         "Memory": bool(host.get("Memory")) and host["Memory"] == host.get("MemorySwap"),
-        "NanoCpus": bool(host.get("NanoCpus")),
         "Ulimits": {each["Name"]: each["Hard"] for each in host.get("Ulimits") or ()} == ULIMITS,
         "OomKillDisable": not host.get("OomKillDisable"),
-        "LogConfig": host.get("LogConfig") == LOGS,
-        "RestartPolicy": (host.get("RestartPolicy") or {}).get("Name") == "no",
-        "AutoRemove": host.get("AutoRemove") is False,
-        "Init": host.get("Init") is True,
         "PublishAllPorts": host.get("PublishAllPorts") is False,
         "PortBindings": not host.get("PortBindings"),
         "MaskedPaths": bool(host.get("MaskedPaths")) and bool(host.get("ReadonlyPaths")),
-        "Image": str(config.get("Image")).startswith("sha256:"),
-        "Healthcheck": (config.get("Healthcheck") or {}).get("Test") == ["NONE"],
-        "Labels": {f"tallyport.{name}" for name in LABELS} <= labels.keys(),
-        "Env": {name for name in names if name.startswith("TALLYPORT_")} <= OURS,
     }
-    name = labels.get("tallyport.replica", "?")
-    return [
-        f"{name}: {what} is not as it must be" for what, well in as_it_must_be.items() if not well
-    ]
+
+
+def _unmet(as_it_must_be: Mapping[str, bool]) -> list[str]:
+    return [what for what, well in as_it_must_be.items() if not well]
