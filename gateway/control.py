@@ -67,7 +67,7 @@ class ControlOptions(msgspec.Struct, frozen=True, kw_only=True):
     tick_seconds: float = 0.5
     """How often HAProxy and the disk are looked at when nothing changes."""
     gather_seconds: float = 0.02
-    """How long a change waits for others that come with it."""
+    """Shortest time from one reading of the table to the next: what comes sooner comes together."""
     drain_tick_seconds: float = 0.1
     """How often replicas that are waited for are looked at."""
     heartbeat_seconds: float = 2.0
@@ -190,7 +190,8 @@ class Control:
             await asyncio.sleep(self._options.tick_seconds)
             return True
         if changed:
-            await asyncio.sleep(self._options.gather_seconds)
+            due = self._read_at + self._options.gather_seconds
+            await asyncio.sleep(due - time.monotonic())
         return changed
 
     def _patience(self) -> float:

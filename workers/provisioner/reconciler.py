@@ -197,9 +197,14 @@ class Provisioner:
         decided_at = time.monotonic()
         actions = plan(desired, actual, memory, now=datetime.now(UTC), options=self._options)
         record.note(desired, actual, actions, memory)
-        await self._report(desired, actual, memory)
-        if actions:
+        if not actual:
+            # There is nothing that gateways would have to leave before it may be ended.
+            reporting = self._report(desired, actual, memory)
+            await _all(reporting, self._perform(actions, decided_at))
+        else:
+            await self._report(desired, actual, memory)
             await self._perform(actions, decided_at)
+        if actions:
             self._wake.set()
 
     async def _report(
