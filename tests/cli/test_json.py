@@ -28,6 +28,14 @@ CALLS = """
     open
     open {app}
     images
+    portal publish {app} --fetch /openapi.json
+    portal show {app}
+    portal visibility {app} team
+    portal document {app}
+    portal document {app} --as yaml
+    portal document {app} --as postman
+    portal changelog {app}
+    portal withdraw {app} --yes
     deployments list
     deployments show {app}
     deployments status {app}
@@ -65,14 +73,6 @@ CALLS = """
     certificates remove {app} told.example.com --yes
     domains move {app} told.example.com {app}
     domains remove {app} told.example.com --yes
-    portal publish {app} --fetch /openapi.json
-    portal show {app}
-    portal visibility {app} team
-    portal document {app}
-    portal document {app} --as yaml
-    portal document {app} --as postman
-    portal changelog {app}
-    portal withdraw {app} --yes
     teams list
     teams create Tellers
     teams rename Tellers Told
