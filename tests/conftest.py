@@ -5,6 +5,7 @@
 application's own database role.
 """
 
+import asyncio
 import importlib.util
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from tests.infrastructure.clickhouse.process import ClickHouseProcess
 from tests.servers import PostgresServer, ValkeyServer
-from tests.wiring import SCHEMAS, Installation, open_installation
+from tests.wiring import SCHEMAS, Installation, open_installation, show_views
 
 pytest_plugins = [
     name for name in ("tests.docker.fixture",) if importlib.util.find_spec(name) is not None
@@ -24,6 +25,7 @@ pytest_plugins = [
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server for the session."""
     with PostgresServer(SCHEMAS) as server:
+        asyncio.run(show_views(server))
         yield server
 
 

@@ -23,6 +23,8 @@ NOBODY = 65534
 MEMORY_BYTES_MIN = 2 * 1024**3
 PR_SET_PDEATHSIG = 1
 APPLICATION_ROLE = "tallyport_app"
+MIGRATED = "migrated"
+"""The database that every new one is a copy of."""
 
 
 def free_port() -> int:
@@ -79,8 +81,8 @@ class PostgresServer:
         self.start()
         with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE ROLE {APPLICATION_ROLE} LOGIN")
-            connection.execute("CREATE DATABASE migrated")
-        with psycopg.connect(self.conninfo("migrated"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {MIGRATED}")
+        with psycopg.connect(self.conninfo(MIGRATED), autocommit=True) as connection:
             for schema in self._schemas:
                 connection.execute(schema)
         return self
@@ -134,7 +136,7 @@ class PostgresServer:
         self._databases += 1
         name = f"test_{self._databases}"
         with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE migrated")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {MIGRATED}")
         return name
 
     def drop(self, database: str) -> None:

@@ -40,9 +40,9 @@ from infrastructure.webhooks.postgres import WEBHOOKS_SCHEMA
 from projections.catalogue import VIEWS
 from projections.moving import Mover
 from projections.processes import REPORTS_SCHEMA
-from projections.tables import VIEWS_SCHEMA
+from projections.tables import VIEWS_SCHEMA, create_generation, switch_to
 from projections.view import View
-from tests.servers import APPLICATION_ROLE, PostgresServer
+from tests.servers import APPLICATION_ROLE, MIGRATED, PostgresServer
 from workers.projection_runner import ProjectionRunner
 from workers.relay import RELAY_SCHEMA
 
@@ -122,6 +122,7 @@ class Installation:
         self.links = HmacLinkTokens(SECRET)
         self.certificates = PostgresCertificateStore(pool, secret=SECRET)
         self.bus = self.another_bus()
+        self._shared_stream = self.stream()
         self._stop = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []
 
@@ -154,8 +155,8 @@ class Installation:
         """Return a runner for one view."""
         return ProjectionRunner(
             view,
-            stream=self.stream(),
-            rebuild_stream=self.stream(),
+            stream=self._shared_stream,
+            rebuild_stream=self._shared_stream,
             reader=self.store,
             decoder=self.codec,
             pool=self.pool,
@@ -299,6 +300,15 @@ class Installation:
             position,
         )
         return len(rows) < len(wanted) and position > 0
+
+
+async def show_views(postgres: PostgresServer) -> None:
+    """Let every database made from now on have all views, empty: making them anew takes long."""
+    conninfo = postgres.conninfo(MIGRATED, user=APPLICATION_ROLE)
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        for view in VIEWS:
+            await create_generation(connection, view, 1)
+            await switch_to(connection, view, 1)
 
 
 @asynccontextmanager
