@@ -1,7 +1,8 @@
-"""A base image for Node.js, made of the program on this machine: no registry is needed."""
+"""Base images for Node.js and Go, made of what is on this machine: no registry is needed."""
 
 import hashlib
 import io
+import os
 import re
 import subprocess
 import tarfile
@@ -9,7 +10,12 @@ from pathlib import Path
 
 import docker
 
+from tests.images.programs import busybox_archive
+
 REPOSITORY = "tallyport-test/node-base"
+GO_REPOSITORY = "tallyport-test/go-base"
+GO_CACHE = "/go-build"
+NOBODY = 65534
 _LIBRARY = re.compile(r"(?:^|=>)\s*(/\S+)", re.MULTILINE)
 
 
@@ -22,6 +28,63 @@ def node_base(api: docker.APIClient, node: Path) -> str:
     if not api.images(reference):
         api.import_image_from_data(_archive(node), repository=REPOSITORY, tag=tag)
     return reference
+
+
+def go_base(api: docker.APIClient, program: Path) -> str:
+    """Return the name of an image that builds what needs no more of Go than this code does.
+
+    It has what this machine's own build of it left behind, so nothing is compiled twice.
+    """
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+
+    def go(*words: str) -> str:
+        done = subprocess.run(
+            ["go", *words], cwd=program, env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    root = Path(go("env", "GOROOT"))
+    tag = re.sub(r"[^\w.-]", "-", go("env", "GOVERSION"))
+    reference = f"{GO_REPOSITORY}:{tag}"
+    if not api.images(reference):
+        listed = go("list", "-deps", "-export", "-f", "{{.Standard}}\t{{.Dir}}\t{{.Export}}", ".")
+        packages = [line.split("\t") for line in listed.splitlines()]
+        folders = [Path(folder) for standard, folder, _ in packages if standard == "true"]
+        compiled = [Path(export) for standard, _, export in packages if standard == "true"]
+        cache = Path(go("env", "GOCACHE"))
+        api.import_image_from_data(
+            _go_archive(root, folders, [each for each in compiled if each.name], cache),
+            repository=GO_REPOSITORY,
+            tag=tag,
+            changes=[f"ENV PATH={root}/bin:/bin GOCACHE={GO_CACHE} TMPDIR={GO_CACHE}/tmp"],
+        )
+    return reference
+
+
+def _go_archive(root: Path, folders: list[Path], compiled: list[Path], cache: Path) -> bytes:
+    packed = io.BytesIO(busybox_archive())
+    with tarfile.open(fileobj=packed, mode="a") as archive:
+        tools = [*root.glob("pkg/tool/*/*"), *root.glob("pkg/include/*"), root / "bin" / "go"]
+        files = [*tools, root / "go.env", root / "VERSION"]
+        files += [file for folder in folders for file in folder.iterdir()]
+        for file in files:
+            if file.is_file() and not file.name.endswith("_test.go"):
+                _add(archive, file, str(file))
+        for name in ("tmp", *(f"{number:02x}" for number in range(256))):
+            folder = tarfile.TarInfo(f"{GO_CACHE}/{name}".lstrip("/"))
+            folder.type, folder.mode, folder.uid = tarfile.DIRTYPE, 0o755, NOBODY
+            archive.addfile(folder)
+        kept = {file.name.removesuffix("-d").encode() for file in compiled}
+        names = [file for file in cache.glob("??/*-a") if not kept.isdisjoint(_words(file))]
+        for file in [*names, *compiled]:
+            here = f"{GO_CACHE}/{file.parent.name}/{file.name}"
+            _add(archive, file, here if file.is_relative_to(cache) else str(file), owner=NOBODY)
+    return packed.getvalue()
+
+
+def _words(file: Path) -> list[bytes]:
+    """Return what an entry of Go's build cache says; none if it has just gone."""
+    return file.read_bytes().split() if file.exists() else []
 
 
 def _archive(node: Path) -> bytes:
@@ -37,8 +100,8 @@ def _archive(node: Path) -> bytes:
     return packed.getvalue()
 
 
-def _add(archive: tarfile.TarFile, file: Path, name: str) -> None:
+def _add(archive: tarfile.TarFile, file: Path, name: str, *, owner: int = 0) -> None:
     entry = tarfile.TarInfo(name.lstrip("/"))
-    entry.size, entry.mode = file.stat().st_size, 0o755
+    entry.size, entry.mode, entry.uid = file.stat().st_size, 0o755, owner
     with file.open("rb") as content:
         archive.addfile(entry, content)

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import ipaddress
+import shutil
 import tarfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,7 +25,7 @@ from infrastructure.sources.conventions import StartPlan
 from infrastructure.sources.folder import FolderSources
 from tests.docker.hardening import build_deviations
 from tests.images.programs import busybox_archive, catalogue
-from tests.images.runtimes import node_base
+from tests.images.runtimes import go_base, node_base
 from tests.infrastructure.archives.hostile import tarred, zipped
 from tests.infrastructure.containers.test_drivers import until_answering
 from tests.infrastructure.containers.test_process_builds import EXAMPLES, echoed, sample
@@ -44,7 +45,7 @@ class Place:
         builds = DockerBuilds(
             installation,
             self.sources,
-            BuildOptions(bases={"python": base, "node": base}, **limits),  # type: ignore[arg-type]
+            BuildOptions(bases=dict.fromkeys(("python", "node", "go"), base), **limits),  # type: ignore[arg-type]
             told=lambda _spec, line: self.lines.append(line),
         )
         options = DockerOptions(installation=installation, host=engine)
@@ -107,19 +108,24 @@ async def test_the_python_sample_is_built_once_and_answers_with_the_request(
     )
 
 
-async def test_the_node_sample_answers_with_the_request(
-    tmp_path: Path, docker_engine: str, spec: Make
+@pytest.mark.parametrize("runtime", ["node", *(["go"] if shutil.which("go") else [])])
+async def test_a_sample_answers_with_the_request(
+    runtime: str, tmp_path: Path, docker_engine: str, spec: Make
 ) -> None:
     api = docker.APIClient(base_url=docker_engine, version=API_VERSION, timeout=300)
+
+    def base_of() -> str:
+        return node_base(api, node()) if runtime == "node" else go_base(api, EXAMPLES / "go")
+
     with closing(api):
-        place = Place(tmp_path, docker_engine, await asyncio.to_thread(node_base, api, node()))
+        place = Place(tmp_path, docker_engine, await asyncio.to_thread(base_of))
     try:
-        image = await place.upload(zipped(sample("node")))
+        image = await place.upload(zipped(sample(runtime)))
         ample = Resources(cpu_millis=1000, memory_bytes=256 * 1024**2)
         await place.driver.start(spec(image, resources=ample))
         [replica] = await place.driver.list_replicas()
         answer = await echoed(replica)
-        assert (answer["runtime"], answer["method"]) == ("node", "PATCH")
+        assert (answer["runtime"], answer["method"]) == (runtime, "PATCH")
         assert (answer["path"], answer["body"]) == ("/a/path?x=1", "the body")
         assert answer["headers"]["x-sample"] == "yes"
     finally:
