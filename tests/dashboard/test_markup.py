@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.dashboard.conftest import Visit
 from tests.platform import PASSWORD, Person, Platform
@@ -14,15 +14,27 @@ SCRIPT = "<script>window.__pwned=1</script>"
 OPEN_DETAILS = "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
 
 
+def text_of(page: Page, path: str) -> str:
+    """Return what a page shows, once nothing on it was taken for markup."""
+    page.goto(path)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_text("Loading")).to_have_count(0)
+    page.evaluate(OPEN_DETAILS)
+    markup = page.locator("main").locator("img, script, iframe, object, embed")
+    assert markup.count() == 0, path
+    assert page.evaluate("window.__pwned") is None, path
+    return page.locator("body").inner_text()
+
+
 def test_no_page_takes_what_somebody_said_for_its_own_markup(
-    visit: Visit, join: Join, platform: Platform
+    visit: Visit, browse: Callable[..., Visit], join: Join, platform: Platform, admin: Person
 ) -> None:
     person, page = join(), visit.page
     app = f"said-{person.name}"
     deployment_id = person.deploy(app)["id"]
     key = person.create_key(name=CANARY, description=CANARY)
     team = person.post("/teams", name=CANARY)
-    person.post(
+    webhook = person.post(
         "/webhooks", url="https://hooks.example.com/x", eventTypes=["*"], description=CANARY
     )
     environment = {"CANARY": CANARY, "TOKEN": SCRIPT}
@@ -59,6 +71,8 @@ def test_no_page_takes_what_somebody_said_for_its_own_markup(
         "/analytics",
         "/analytics/requests",
         "/alerts",
+        "/webhooks",
+        f"/webhooks/{webhook['id']}",
         "/usage",
         "/audit",
         f"/history/{key['id']}",
@@ -69,15 +83,23 @@ def test_no_page_takes_what_somebody_said_for_its_own_markup(
         "/profile/sessions",
         "/profile/security",
     ):
-        page.goto(path)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        expect(page.get_by_text("Loading")).to_have_count(0)
-        page.evaluate(OPEN_DETAILS)
-        shown[path] = page.locator("body").inner_text()
-        markup = page.locator("main").locator("img, script, iframe, object, embed")
-        assert markup.count() == 0, path
-        assert page.evaluate("window.__pwned") is None, path
-    for path in ("/keys", "/teams", f"/teams/{team['id']}", "/audit", f"/history/{key['id']}"):
+        shown[path] = text_of(page, path)
+    admins = browse()
+    admins.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    admins.sign_in(admin)
+    teams = "/admin/teams?search=onerror"
+    for path in ("/admin/people", teams, "/admin/mailbox"):
+        shown[path] = text_of(admins.page, path)
+    webhooks = ("/webhooks", f"/webhooks/{webhook['id']}")
+    for path in (
+        *webhooks,
+        teams,
+        "/keys",
+        "/teams",
+        f"/teams/{team['id']}",
+        "/audit",
+        f"/history/{key['id']}",
+    ):
         assert CANARY in shown[path], f"{path} does not show it, so nothing was tried there"
     assert "script" in shown["/analytics/requests"]
     assert not dialogs
