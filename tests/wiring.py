@@ -43,7 +43,7 @@ from projections.processes import REPORTS_SCHEMA
 from projections.tables import VIEWS_SCHEMA, create_generation, switch_to
 from projections.view import View
 from tests.servers import APPLICATION_ROLE, MIGRATED, PostgresServer
-from workers.projection_runner import TICK_SECONDS, ProjectionRunner
+from workers.projection_runner import ProjectionRunner
 from workers.relay import RELAY_SCHEMA
 
 SCHEMAS = (
@@ -58,8 +58,6 @@ SCHEMAS = (
 )
 SECRET = b"a secret that only tests have .."
 PASSWORD = "correct horse battery"
-LOOKS_PER_SECOND = 30
-"""How often all views of a test together look whether a rebuild or a retry is wanted."""
 HASHING = HashingProcesses(2, patience_seconds=0)
 """Shared by all tests, as starting processes would take longer than most of them."""
 atexit.register(HASHING.close)
@@ -153,7 +151,7 @@ class Installation:
         """Return the log as a stream."""
         return StoreStream(self.store, self.conninfo, poll_seconds=0.2)
 
-    def runner(self, view: View[Any], *, tick_seconds: float = TICK_SECONDS) -> ProjectionRunner:
+    def runner(self, view: View[Any]) -> ProjectionRunner:
         """Return a runner for one view."""
         return ProjectionRunner(
             view,
@@ -163,18 +161,11 @@ class Installation:
             decoder=self.codec,
             pool=self.pool,
             mover=self.mover,
-            tick_seconds=tick_seconds,
         )
 
     def start_views(self, views: Iterable[View[Any]] = VIEWS) -> None:
-        """Keep these views until the end of the test.
-
-        A few look more often for what is asked of them: a rebuild begins at once.
-        """
-        views = list(views)
-        tick_seconds = min(TICK_SECONDS, len(views) / LOOKS_PER_SECOND)
-        runners = [self.runner(view, tick_seconds=tick_seconds) for view in views]
-        self._running += [asyncio.create_task(runner.run(self._stop)) for runner in runners]
+        """Keep these views until the end of the test."""
+        self._running += [asyncio.create_task(self.runner(view).run(self._stop)) for view in views]
 
     async def close(self) -> None:
         self._stop.set()

@@ -94,10 +94,8 @@ class ProjectionRunner:
         decoder: Decoder,
         pool: AsyncConnectionPool[Connection],
         mover: Mover,
-        tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self._view = view
-        self._tick_seconds = tick_seconds
         self._stream = stream
         self._rebuild_stream = rebuild_stream
         self._reader = reader
@@ -134,7 +132,7 @@ class ProjectionRunner:
                     rebuilding = asyncio.create_task(self._rebuild(generation + 1))
                 running = {task for task in (following, rebuilding) if task and not task.done()}
                 await asyncio.wait(
-                    running, timeout=self._tick_seconds, return_when=asyncio.FIRST_COMPLETED
+                    running, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
                 if rebuilding is not None and rebuilding.done():
                     rebuilding.result()
