@@ -177,6 +177,7 @@ class Control:
             self._table = await self._source.read()
         except Exception as error:  # noqa: BLE001 - whatever keeps the source away, we go on serving
             log.warning("routing table cannot be read", reason=repr(error))
+            self._read_at = -float("inf")  # there may be no further word of what changed
             return
         self._read_at = time.monotonic()
         self._metrics.table_read.set_to_current_time()

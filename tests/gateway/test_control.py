@@ -303,6 +303,28 @@ async def test_a_source_that_is_away_changes_nothing_and_is_followed_again_when_
     await eventually(answers(gateway, 404))
 
 
+async def test_a_table_that_could_not_be_read_is_read_again_without_further_news(
+    gateway: Gateway, table: Table, running: Running
+) -> None:
+    class Failing(Table):
+        failures = 0
+
+        async def read(self) -> RoutingTable:
+            read = await super().read()
+            if self.failures:
+                self.failures -= 1
+                raise ConnectionError("the database broke off")
+            return read
+
+    failing = Failing(table.table)
+    await gateway.start()
+    running.control(gateway, failing)
+    await eventually(answers(gateway, 200))
+    failing.failures = 2
+    failing.set(RoutingTable())
+    await eventually(answers(gateway, 404))
+
+
 async def test_one_unusable_row_is_left_out_and_the_others_served(
     serving: Gateway, table: Table, upstream: Upstream
 ) -> None:
