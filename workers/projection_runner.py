@@ -131,9 +131,10 @@ class ProjectionRunner:
                 if outdated and rebuilding is None:
                     rebuilding = asyncio.create_task(self._rebuild(generation + 1))
                 running = {task for task in (following, rebuilding) if task and not task.done()}
-                await asyncio.wait(
-                    running, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
+                if running:  # both may have ended while it was asked what is wanted
+                    await asyncio.wait(
+                        running, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    )
                 if rebuilding is not None and rebuilding.done():
                     rebuilding.result()
                     return
