@@ -15,13 +15,14 @@ from domain.deployments.events import DeploymentScaled
 from domain.identity.events import SessionEnded
 from domain.kernel.events import Event
 from infrastructure.event_store import RecordedEvent
-from infrastructure.stream import Topic
+from infrastructure.stream import Batch, Cursor, Stream, Topic
 from projections import tables
 from projections.audit import AUDIT
 from projections.upkeep import discard_one
 from projections.view import Change, View
 from tests.servers import PostgresServer
 from tests.wiring import SCHEMAS, Installation, open_installation
+from workers.projection_runner import ProjectionRunner
 
 POISON = 666
 
@@ -428,6 +429,56 @@ async def test_a_changed_view_is_filled_beside_the_old_one_and_then_shown(
     installation.start_views([wider])
     await generation_becomes(installation, 2)
     assert [row["doubled"] for row in await installation.rows(wider)] == [18]
+
+
+class BreakingStream:
+    """Breaks off once, when it is told."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.breaks = asyncio.Event()
+
+    async def follow(
+        self, topic: Topic, start: Cursor, *, batch_size_max: int
+    ) -> AsyncIterator[Batch]:
+        if not self.breaks.is_set():
+            await self.breaks.wait()
+            raise ConnectionError("the stream broke off")
+        async for batch in self._stream.follow(topic, start, batch_size_max=batch_size_max):
+            yield batch
+
+
+async def test_a_view_whose_stream_breaks_off_while_it_asks_what_is_wanted_begins_again(
+    installation: Installation, tally: View[TallyRow]
+) -> None:
+    stream = BreakingStream(installation.stream())
+
+    class Runner(ProjectionRunner):
+        async def _tick(self, generation: int) -> bool:
+            wanted = await super()._tick(generation)
+            if not stream.breaks.is_set():
+                stream.breaks.set()
+                assert self._following is not None
+                await asyncio.wait({self._following})
+            return wanted
+
+    runner = Runner(
+        tally,
+        stream=stream,
+        rebuild_stream=installation.stream(),
+        reader=installation.store,
+        decoder=installation.codec,
+        pool=installation.pool,
+        mover=installation.mover,
+    )
+    stop = asyncio.Event()
+    running = asyncio.create_task(runner.run(stop))
+    await stream.breaks.wait()
+    await installation.append("a", scaled(1))
+    await installation.caught_up([tally])
+    assert [row["events"] for row in await installation.rows(tally)] == [1]
+    stop.set()
+    await running
 
 
 async def test_a_runner_stops_at_once_even_while_the_database_is_away(
