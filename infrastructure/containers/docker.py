@@ -23,6 +23,7 @@ import msgspec
 import requests
 import structlog
 from docker.errors import APIError, DockerException, NotFound
+from urllib3.exceptions import HTTPError
 
 from infrastructure.containers import (
     ActualReplica,
@@ -213,7 +214,7 @@ class DockerDriver:
         except requests.ConnectionError as error:
             self._disconnect()
             raise EngineUnavailable(f"the Docker engine does not answer: {words(error)}") from error
-        except (DockerException, requests.RequestException, OSError) as error:
+        except (DockerException, requests.RequestException, HTTPError, OSError) as error:
             raise EngineUnavailable(f"the Docker engine does not answer: {words(error)}") from error
 
     def _api(self) -> docker.APIClient:

@@ -22,6 +22,7 @@ import docker
 import msgspec
 import requests
 from docker.errors import APIError, ImageNotFound
+from urllib3.exceptions import ReadTimeoutError
 
 from domain.kernel.errors import RuleViolated
 from infrastructure.containers import BuildFailed, NotRunnable, ReplicaSpec
@@ -113,7 +114,7 @@ class DockerBuilds:
                 for line in self._lines(api, context, self.reference(source), plan):
                     last.append(line)
                     self._told(spec, line)
-            except requests.ReadTimeout:
+            except (requests.ReadTimeout, ReadTimeoutError):
                 limit = self._options.seconds_max
                 why = f"the build failed: it took more than {limit:g} s"
                 raise BuildFailed("\n".join([why, *last])) from None
@@ -168,6 +169,7 @@ class DockerBuilds:
             forcerm=True,
             decode=True,
             labels={LABEL: self._installation},
+            timeout=self._options.seconds_max,  # of a step that says nothing
             network_mode=network,
             container_limits={"memory": memory, "memswap": memory, "cpushares": SHARES},
         ):

@@ -5,8 +5,10 @@ import threading
 from collections.abc import Collection, Sequence
 
 import docker
+import requests
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound
+from urllib3.exceptions import ReadTimeoutError
 
 from infrastructure.containers import (
     Catalogue,
@@ -20,6 +22,15 @@ from infrastructure.containers.docker_builds import DockerBuilds
 from infrastructure.sources import SourceReference, source_of
 
 log = structlog.get_logger()
+
+
+class PatientClient(docker.APIClient):  # type: ignore[misc]  # the library has no types
+    """Waits long, but never for ever: by itself the library has no limit on pulls and builds."""
+
+    def _set_request_timeout(self, kwargs: dict[str, object]) -> dict[str, object]:
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = self.timeout
+        return kwargs
 
 
 class DockerImages:
@@ -129,6 +140,9 @@ class DockerImages:
                     raise ImageMissing(f"image {spec.image} not found: {progress['error']}")
         except APIError as error:
             raise ImageMissing(f"image {spec.image} not found: {error.explanation}") from error
+        except (requests.ReadTimeout, ReadTimeoutError) as error:
+            limit = self._pull_seconds_max
+            raise ImageMissing(f"image {spec.image}: nothing came for {limit} s") from error
         except DockerException as error:
             raise EngineUnavailable(f"the pull of {spec.image} broke off: {error}") from error
         finally:
@@ -140,7 +154,7 @@ class DockerImages:
 
     def _patient(self, api: docker.APIClient) -> docker.APIClient:
         """Return a second client for what takes long: a pull says nothing for minutes."""
-        return docker.APIClient(
+        return PatientClient(
             base_url=self._host, version=api.api_version, timeout=self._pull_seconds_max
         )
 

@@ -12,7 +12,13 @@ import docker
 import pytest
 
 from bootstrap.containers import pinned
-from infrastructure.containers import EngineUnavailable, ReplicaSpec, ReplicaState, Resources
+from infrastructure.containers import (
+    EngineUnavailable,
+    ImageMissing,
+    ReplicaSpec,
+    ReplicaState,
+    Resources,
+)
 from infrastructure.containers.catalogue import ECHO_PROGRAM
 from infrastructure.containers.docker import DockerDriver, docker_problem
 from infrastructure.containers.docker_networks import routed_networks
@@ -318,3 +324,13 @@ async def test_a_pinned_image_is_pulled_by_its_digest_though_its_tag_has_moved(
         assert replica.image_digest == digest
     finally:
         registry.close()
+
+
+async def test_a_registry_that_never_answers_is_not_waited_for_without_end(
+    docker_driver: DockerDriver, spec: Make
+) -> None:
+    docker_driver._images._pull_seconds_max = 1
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image = f"127.0.0.1:{silent.getsockname()[1]}/you/api:1"
+        with pytest.raises(ImageMissing, match="nothing came for 1 s"):
+            await docker_driver.start(spec(image=image))

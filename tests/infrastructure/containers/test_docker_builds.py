@@ -198,6 +198,45 @@ async def test_what_a_build_runs_is_shut_in_as_far_as_an_engine_lets_a_build_be(
         await place.driver.close()
 
 
+async def test_what_is_required_is_fetched_once_however_often_the_code_changes(
+    tmp_path: Path, docker_engine: str, fetching_base: str, spec: Make
+) -> None:
+    place = Place(tmp_path, docker_engine, fetching_base, seconds_max=60)
+    required = {"requirements.txt": b"thing==1\n"}
+    try:
+        image = await place.upload(zipped({"main.py": b"", **required}))
+        starting = asyncio.create_task(place.driver.start(spec(image)))
+        await looked_at(place.driver._api(), place.driver._options.installation)
+        await starting
+        place.lines.clear()
+        changed = await place.upload(zipped({"main.py": b"changed", **required}))
+        await place.driver.start(spec(changed, 2, revision=2))
+        told = [line.strip() for line in place.lines]
+        fetching = next(n for n, line in enumerate(told) if "RUN python3 -m pip" in line)
+        assert told[fetching + 1] == "---> Using cache"
+    finally:
+        await place.driver.clear()
+        await place.driver.close()
+
+
+async def test_a_build_that_says_nothing_for_too_long_is_ended(
+    tmp_path: Path, docker_engine: str, fetching_base: str, spec: Make
+) -> None:
+    place = Place(tmp_path, docker_engine, fetching_base, seconds_max=2)
+    try:
+        image = await place.upload(zipped({"main.py": b"", "requirements.txt": b"thing==1\n"}))
+        with pytest.raises(BuildFailed, match="the build failed: it took more than 2 s"):
+            await place.driver.start(spec(image))
+        api = place.driver._api()
+        builds = {"label": f"tallyport.source={place.driver._options.installation}"}
+        async with asyncio.timeout(120):
+            while await asyncio.to_thread(api.containers, filters=builds):  # noqa: ASYNC110 - asked
+                await asyncio.sleep(0.05)
+    finally:
+        await place.driver.clear()
+        await place.driver.close()
+
+
 async def test_changed_code_is_another_image(place: Place, spec: Make) -> None:
     files = sample("python")
     await place.driver.start(spec(await place.upload(zipped(files))))
