@@ -23,6 +23,8 @@ WAITING_MAX = 1_000
 
 Place = tuple[int, int]
 """A position of the log and the number of a message of that event."""
+LAST = 1_000_000
+"""No event makes so many messages."""
 
 log = structlog.get_logger()
 
@@ -47,6 +49,7 @@ class Hub:
         self._floor = 0
         """Everything told after this position is remembered, or was told before we began."""
         self._reached: int | None = None
+        self._begun = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until told to stop; go on where it was after an error."""
@@ -62,6 +65,7 @@ class Hub:
         if start is None:
             start = self._floor = await self._store.last_position()
             self._reached = start
+            self._begun.set()
         narrator = Narrator(self._past_of)
         following = self._stream.follow(
             Topic.EVENTS, {0: Progress(position=start)}, batch_size_max=BATCH_SIZE
@@ -78,6 +82,12 @@ class Hub:
         self, wants: Callable[[LiveEvent], bool], *, since: Place | None
     ) -> AsyncGenerator[LiveEvent, None]:
         """Yield what happens from now on, or since then, each once and in order."""
+        # Before we follow, nobody knows where the past ends and what is to come begins.
+        await self._begun.wait()
+        if since is not None:
+            # A place beyond the log's end is of one that was longer, before a backup was restored.
+            since = min(since, (await self._store.last_position(), LAST))
+            wants = _after(since, wants)
         watcher = Watcher(wants)
         async for event in self._before(watcher, since):
             if wants(event):
@@ -141,6 +151,11 @@ class Hub:
         return as_of(zip(events, recorded, strict=True))
 
 
+def _after(since: Place, wants: Callable[[LiveEvent], bool]) -> Callable[[LiveEvent], bool]:
+    """Want nothing again: whoever comes from another process may know more than this one."""
+    return lambda event: place_of(event.cursor) > since and wants(event)
+
+
 def place_of(cursor: str) -> Place:
     """Return the place that a cursor names; raises `ValueError`. A bare position is its end."""
     position, _, number = cursor.partition(".")
@@ -148,4 +163,4 @@ def place_of(cursor: str) -> Place:
         raise ValueError(cursor)
     if number and not (number.isascii() and number.isdecimal() and len(number) <= 6):  # noqa: PLR2004
         raise ValueError(cursor)
-    return int(position), int(number) if number else 1_000_000
+    return int(position), int(number) if number else LAST

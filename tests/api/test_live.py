@@ -23,6 +23,7 @@ from commands.work import Actor
 from domain.alerts.values import Rule
 from domain.certificates.values import Facts
 from domain.deployments.values import ReplicaPhase
+from infrastructure.ending import end
 from projections.live import LiveEvent
 from tests.api.conftest import Api, Visitor
 from tests.api.test_domains import check, path_of
@@ -235,6 +236,55 @@ async def test_who_comes_back_misses_nothing_and_hears_nothing_twice(
         assert rest[-1]["type"] == "deployment.created"
     async with watching(server, anna, "&since=0") as socket:
         assert (await messages(socket, 6)) == whole
+
+
+async def test_who_comes_back_to_a_process_that_just_began_misses_nothing(api: Api) -> None:
+    installation = api.installation
+    other = hub_module.Hub(installation.stream(), installation.store, installation.codec)
+    anna = await api.join()
+    await anna.deploy("first-api")
+    since = hub_module.place_of(anna.position)
+    await anna.deploy("second-api")
+
+    async def first_heard() -> LiveEvent:
+        async with contextlib.aclosing(other.watch(lambda _: True, since=since)) as told:
+            return await anext(told)
+
+    early = asyncio.create_task(first_heard())
+    await asyncio.sleep(0)
+    following = asyncio.create_task(other.run(asyncio.Event()))
+    async with asyncio.timeout(30):
+        assert hub_module.place_of((await early).cursor)[0] <= int(anna.position)
+    await end(following)
+
+
+async def test_who_comes_back_to_a_process_that_is_behind_hears_nothing_twice(api: Api) -> None:
+    installation = api.installation
+    behind = hub_module.Hub(installation.stream(), installation.store, installation.codec)
+    anna = await api.join()
+    await anna.deploy("first-api")
+    behind._floor = await installation.store.last_position()
+    behind._begun.set()
+    await anna.deploy("second-api")
+    end_of_log = await installation.store.last_position()
+
+    def event(position: int) -> LiveEvent:
+        now = datetime.now(UTC)
+        return LiveEvent(cursor=f"{position}.1", type="key.created", team_id="", timestamp=now)
+
+    # The second place is of a log that was longer, before a backup was restored.
+    for since in (end_of_log, end_of_log + 1_000):
+        told = behind.watch(lambda _: True, since=(since, 1))
+        heard = asyncio.ensure_future(anext(told))
+        async with asyncio.timeout(30):
+            while not behind._watchers:  # noqa: ASYNC110 - it is one of them when it is
+                await asyncio.sleep(0.01)
+            new = event(end_of_log + 1)
+            for each in (event(end_of_log), new):
+                behind._broadcast(each)
+            assert await heard == new
+        await told.aclose()
+        behind._remembered.clear()
 
 
 async def test_a_position_of_the_log_is_a_place_to_go_on_from(api: Api, server: Server) -> None:
