@@ -125,6 +125,7 @@ def _begun(row: RevisionRow | None, event: _Starting, recorded: RecordedEvent) -
                 number=event.revision,
                 cause="restarted",
                 image=event.image,
+                image_digest=event.image_digest,
                 copied_from=event.previously,
             )
         case DeploymentTransferred():

@@ -135,6 +135,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
                 revision=self._next_revision,
                 previously=self.revision,
                 image=self.blueprint.image,
+                image_digest=self.blueprint.image_digest,
                 restarted_by=by,
             )
         ]

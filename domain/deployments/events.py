@@ -59,6 +59,7 @@ class DeploymentRestarted(Event, frozen=True, kw_only=True):
     revision: int
     previously: int
     image: str
+    image_digest: str | None = None
     restarted_by: str
 
 

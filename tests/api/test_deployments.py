@@ -6,9 +6,11 @@ import httpx
 import msgspec
 import pytest
 
-from commands.deployments import SECRET_PURPOSE
+from commands.bus import Context
+from commands.deployments import SECRET_PURPOSE, ReportReplicas
+from commands.work import Actor
 from domain.deployments.deployment import DEPLOYMENT
-from domain.deployments.values import ReplicaPhase
+from domain.deployments.values import ReplicaPhase, ReplicaReport
 from infrastructure.clickhouse.client import ClickHouseClient
 from infrastructure.registries.http import HttpRegistries
 from projections.analytics.logs import ClickHouseLogSink
@@ -251,6 +253,10 @@ async def test_status_tells_what_the_containers_are(api: Api) -> None:
     shown = (await anna.get(path)).json()
     assert shown["lastHealthCheck"]
     assert shown["restartCount"] == 0
+    later = api.services.clock() + timedelta(minutes=5, seconds=30)
+    elsewhere = api.with_services(clock=lambda: later)
+    shown = (await anna.at(elsewhere).get(path)).json()
+    assert re.fullmatch("5m [3-5][0-9]s", shown["uptime"])
 
 
 async def test_a_list_is_narrowed_by_status(api: Api) -> None:
@@ -482,6 +488,36 @@ async def test_every_revision_is_listed_with_who_wanted_it_and_why(api: Api) -> 
     assert revisions[0]["image"] == revisions[3]["image"]
 
 
+async def test_every_revision_tells_when_it_was_live_and_how_it_ended(api: Api) -> None:
+    anna = await api.join()
+    deployment_id = await anna.deploy("revised-api")
+    path = f"/v1/deployments/{deployment_id}"
+    ready = ReplicaReport(
+        replica_id=f"{deployment_id}-1-1",
+        revision=1,
+        phase=READY,
+        address="127.0.0.1",
+        port=9000,
+        image_digest="sha256:1",
+    )
+    provisioner = Context(actor=Actor(id="provisioner"))
+    came_up = ReportReplicas(deployment_id=deployment_id, replicas=(ready,))
+    await api.installation.dispatch(came_up, provisioner)
+    assert (await anna.post(f"{path}/restart")).is_success
+    failed = msgspec.structs.replace(
+        came_up, problem="exit code 3: no database", hopeless_revision=2
+    )
+    await api.installation.dispatch(failed, provisioner)
+    await api.installation.caught_up()
+    second, first = (await anna.get(f"{path}/revisions")).json()["revisions"]
+    assert (second["status"], second["failure"]) == ("failed", "exit code 3: no database")
+    told = first["requestedAt"], first["liveAt"], second["requestedAt"], second["endedAt"]
+    moments = [datetime.fromisoformat(each) for each in told]
+    assert moments == sorted(moments)
+    assert (first["status"], first["imageDigest"]) == ("live", "sha256:1")
+    assert (first["endedAt"], first["failure"], second["liveAt"]) == (None, None, None)
+
+
 async def test_a_rollback_without_anything_to_go_back_to_says_so(api: Api) -> None:
     anna = await api.join()
     path = f"/v1/deployments/{await anna.deploy('first-api')}"
@@ -516,6 +552,9 @@ async def test_an_image_that_its_registry_refuses_is_refused_in_its_words(api: A
         assert made.status_code == 201
         revisions = await visitor.get(f"/v1/deployments/{made.json()['id']}/revisions")
         assert revisions.json()["revisions"][0]["imageDigest"] == digest
+        assert (await visitor.post(f"/v1/deployments/{made.json()['id']}/restart")).is_success
+        revisions = await visitor.get(f"/v1/deployments/{made.json()['id']}/revisions")
+        assert [each["imageDigest"] for each in revisions.json()["revisions"]] == [digest, digest]
     finally:
         await registries.close()
         registry.close()
