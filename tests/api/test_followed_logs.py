@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
+from api.live import lines as following
 from api.live.queues import TooSlow, Waiting
 from projections.analytics.logs import ClickHouseLogSink
 from tests.api.conftest import Api, Visitor
@@ -113,6 +115,28 @@ async def test_a_socket_brings_the_lines_that_are_sought(
         line = json.loads(await socket.recv())
     assert line["message"] == "Error again"
     assert set(line) == {"timestamp", "level", "message", "source", "replica"}
+
+
+async def test_a_socket_that_takes_too_little_is_sent_what_could_be_kept_and_told_to_come_back(
+    api: Api,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "WAITING_MAX", 2)
+    anna, deployment_id, container = await start(api)
+    ticket = (await anna.post("/v1/events/ticket")).json()["ticket"]
+    url = server.url.replace("/events", f"/deployments/{deployment_id}/logs/stream")
+    await anna.get(f"/v1/deployments/{deployment_id}")
+    await container.writes("one")
+    heard = []
+    async with connect(f"{url}?ticket={ticket}") as socket, asyncio.timeout(30):
+        heard.append(json.loads(await socket.recv())["message"])
+        await container.writes("two", "three", "four", "five")
+        with contextlib.suppress(ConnectionClosed):
+            async for text in socket:
+                heard.append(json.loads(text)["message"])  # noqa: PERF401  it ends by an exception
+        assert socket.close_code == 1013
+    assert heard == ["one", "two", "three"]
 
 
 async def test_nobody_follows_what_is_not_theirs(
