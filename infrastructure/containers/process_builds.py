@@ -49,14 +49,19 @@ class ProcessBuilds:
         sources: SourceFiles,
         *,
         seconds_max: float = 600,
+        size_max: int = 2 * 1024**3,
         told: Callable[[ReplicaSpec, str], None] = lambda _spec, _line: None,
         extra_env: Mapping[str, str] | None = None,
         unused_seconds: float = 3600,
     ) -> None:
-        """Tell `told` each line that a build writes. What no deployment needs stays that long."""
+        """Tell `told` each line that a build writes. What no deployment needs stays that long.
+
+        `size_max` is what the code may have with all that was fetched for it.
+        """
         self._folder = folder
         self._sources = sources
         self._seconds_max = seconds_max
+        self._size_max = size_max
         self._told = told
         self._unused_seconds = unused_seconds
         self._extra_env = dict(extra_env or {})
@@ -65,9 +70,10 @@ class ProcessBuilds:
     def make(self, spec: ReplicaSpec, source: SourceReference) -> Built:
         """Return the build, made now if it is not there; raises `BuildFailed`."""
         place = self._folder / _name_of(source)
-        with self._building:
-            if not place.exists():
-                self._build(spec, source, place)
+        if not place.exists():  # what is there already waits for nobody's build
+            with self._building:
+                if not place.exists():
+                    self._build(spec, source, place)
         plan = msgspec.json.decode((place / PLAN).read_bytes(), type=StartPlan)
         os.utime(place)
         return Built(place.name, self._argv(plan, place), place / APP)
@@ -106,12 +112,23 @@ class ProcessBuilds:
                 raise BuildFailed(f"the code cannot be used: {error}") from error
             for argv in self._steps(plan, half_made):
                 self._run(spec, argv, half_made)
+            self._must_be_small(half_made)
             (half_made / PLAN).write_bytes(msgspec.json.encode(plan))
             self._told(spec, "built")
             if not place.exists():
                 half_made.rename(place)
         finally:
             shutil.rmtree(half_made, ignore_errors=True)
+
+    def _must_be_small(self, place: Path) -> None:
+        folders = os.walk(place)
+        size = sum(
+            os.lstat(f"{path}/{file}").st_size for path, _, files in folders for file in files
+        )
+        if size > self._size_max:
+            raise BuildFailed(
+                f"the build failed: it has {size >> 20} MiB; {self._size_max >> 20} are allowed"
+            )
 
     def _steps(self, plan: StartPlan, place: Path) -> list[tuple[str, ...]]:
         match plan.runtime:

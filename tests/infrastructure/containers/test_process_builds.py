@@ -1,5 +1,6 @@
 """Uploaded code as a process: the three samples, what a build fetches, and how it fails."""
 
+import asyncio
 import io
 import os
 import shutil
@@ -150,6 +151,29 @@ async def test_a_build_that_takes_too_long_is_ended(tmp_path: Path, spec: Make) 
     image = await place.upload(zipped({"main.py": b"", "requirements.txt": b"x\n"}))
     with pytest.raises(BuildFailed, match=r"more than 0\.2 s"):
         await place.driver.start(spec(image))
+
+
+async def test_a_build_over_the_limit_is_refused_and_leaves_nothing(
+    tmp_path: Path, spec: Make
+) -> None:
+    place = Place(tmp_path, size_max=1000)
+    image = await place.upload(zipped({"main.py": b"# a long comment\n" * 100}))
+    with pytest.raises(BuildFailed, match="are allowed"):
+        await place.driver.start(spec(image))
+    assert list((place.folder / "builds").iterdir()) == []
+
+
+async def test_what_is_built_already_does_not_wait_for_what_is_being_built(
+    place: Place, spec: Make
+) -> None:
+    image = await place.upload(zipped({"main.py": b"import time; time.sleep(600)"}))
+    await place.driver.start(spec(image, 1))
+    builds = place.driver._builds
+    assert builds is not None
+    with builds._building:
+        async with asyncio.timeout(60):
+            await place.driver.start(spec(image, 2))
+    assert len(await place.driver.list_replicas()) == 2
 
 
 async def test_code_that_is_gone_or_not_wished_is_refused_in_words(
