@@ -1,9 +1,9 @@
-"""Answers that are given again: to the same caller, for the same question, while nothing is new.
+"""Answers that are given again: to the same caller, for the same question, while it holds.
 
 A program that polls a list asks the same many times between two changes. An answer is kept for at
-most a second, only until there is news of a view that it was made from, and only for a caller who
-may do exactly what they could when it was made. Who names a position (`X-Tallyport-Min-Position`)
-is never given a kept one.
+most a second, only until there is news of rows in a view that it was made from, and only for a
+caller who may do exactly what they could when it was made. Who names a position
+(`X-Tallyport-Min-Position`) is never given a kept one.
 """
 
 import time
@@ -35,7 +35,7 @@ class KeptAnswer:
     route: object
     actor: Actor
     views: Sequence[str]
-    heard: tuple[int, ...]
+    changes: tuple[int, ...]
     until: float
 
     async def send(self, send: Send) -> None:
@@ -65,7 +65,7 @@ class KeptAnswers:
             return None
         if (
             kept.until < time.monotonic()
-            or kept.heard != self._reader.heard(kept.views)
+            or kept.changes != self._reader.changes(kept.views)
             or kept.actor != actor
         ):
             del self._answers[question]
@@ -73,7 +73,7 @@ class KeptAnswers:
         return kept
 
     def keep(
-        self, scope: Scope, response: Response, *, views: Sequence[str], heard: tuple[int, ...]
+        self, scope: Scope, response: Response, *, views: Sequence[str], changes: tuple[int, ...]
     ) -> None:
         """Keep the answer to this request, unless it is large; the oldest goes for it."""
         body = bytes(response.body)
@@ -87,7 +87,7 @@ class KeptAnswers:
             route=scope["route"],
             actor=actor,
             views=views,
-            heard=heard,
+            changes=changes,
             until=time.monotonic() + SECONDS,
         )
         self._answers.move_to_end(question)

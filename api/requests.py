@@ -153,16 +153,16 @@ class Read(Asking):
     def __init__(self, request: Request, views: Sequence[str] = ()) -> None:
         super().__init__(request)
         self._views = views
-        self._heard = self.views.heard(views)
+        self._changes = self.views.changes(views)
 
     def kept(self, response: Response) -> Response:
-        """Return the response, and give it again to who asks the same before there is news.
+        """Return the response, and give it again to who asks the same before that has changed.
 
         Only for an answer that comes from these views alone and has no secret in it.
         """
         kept: KeptAnswers = self.request.app.state.kept_answers
-        if self._heard is not None:
-            kept.keep(self.request.scope, response, views=self._views, heard=self._heard)
+        if self._changes is not None:
+            kept.keep(self.request.scope, response, views=self._views, changes=self._changes)
         return response
 
     async def wait(self, position: int, views: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from psycopg_pool import AsyncConnectionPool
 from domain.kernel.errors import DomainError
 from infrastructure.stream import Topic, partitions_of
 from projections import analytics
-from projections.tables import CHANNEL
+from projections.tables import CHANNEL, ROWS_CHANNEL
 from projections.view import View
 
 RowType = TypeVar("RowType", bound=msgspec.Struct)
@@ -122,17 +122,19 @@ class Reader:
         self._positions: Sharing[tuple[int, int]] = Sharing()
         self._heard: dict[str, int] = {}
         """How often there was news of a view: an answer is older than what was heard meanwhile."""
+        self._changes: dict[str, int] = {}
+        """How often a view's rows were heard to have changed, which most events do not."""
         self._listening = False
         self._news = asyncio.Condition()
 
-    def heard(self, views: Sequence[str]) -> tuple[int, ...] | None:
-        """Return what changes with any news of these views; None while none would be heard.
+    def changes(self, views: Sequence[str]) -> tuple[int, ...] | None:
+        """Return what is another with any change of these views' rows; None while deaf to them.
 
         Taken before a question, it tells of the answer whether it may still be given.
         """
         if not self._listening:
             return None
-        return tuple(self._heard.get(view, 0) for view in views)
+        return tuple(self._changes.get(view, 0) for view in views)
 
     async def rows(self, kind: type[RowType], query: Query, *parameters: object) -> list[RowType]:
         """Return a query's rows, each as a `kind` whose fields are the columns."""
@@ -252,14 +254,19 @@ class Reader:
             application_name="tallyport reader",
         )
         async with connection:
-            await connection.execute(f'LISTEN "{CHANNEL}"')
+            await connection.execute(f'LISTEN "{CHANNEL}"; LISTEN "{ROWS_CHANNEL}"')
+            for name in self._partitions:  # whatever happened while nobody listened
+                self._changes[name] = self._changes.get(name, 0) + 1
             await self._tell(None, 0)
             self._listening = True
             try:
                 while not stop.is_set():
                     async for notice in connection.notifies(timeout=self._poll_seconds):
-                        view, _, position = notice.payload.partition(" ")
-                        await self._tell(view, int(position))
+                        view, _, rest = notice.payload.partition(" ")
+                        if notice.channel == CHANNEL:
+                            await self._tell(view, int(rest))
+                        else:
+                            self._changes[view] = self._changes.get(view, 0) + 1
             finally:
                 self._listening = False
 

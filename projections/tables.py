@@ -379,4 +379,7 @@ async def tell_progress(
                 (name, partition, at.position, at.sequence),
             )
         reached = max((at.position for at in progress.values()), default=0)
-        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{name} {reached}"))
+        await connection.execute(
+            "SELECT pg_notify(%s, %s), pg_notify(%s, %s)",
+            (CHANNEL, f"{name} {reached}", ROWS_CHANNEL, name),
+        )

@@ -33,7 +33,7 @@ async def names(visitor: Visitor, path: str = PATH) -> list[str]:
 
 async def until_listening(api: Api) -> None:
     async with asyncio.timeout(30):
-        while api.reader.heard(("deployments",)) is None:  # noqa: ASYNC110 - the reader is asked
+        while api.reader.changes(("deployments",)) is None:  # noqa: ASYNC110 - the reader is asked
             await asyncio.sleep(0.01)
 
 
@@ -75,6 +75,22 @@ async def test_who_names_none_sees_a_write_as_soon_as_there_is_news_of_it(api: A
         async with asyncio.timeout(30):
             while len(await names(anna)) <= number:  # noqa: ASYNC110 - the API is asked
                 await asyncio.sleep(0.01)
+
+
+async def test_what_changes_no_rows_of_a_view_leaves_answers_made_from_it(api: Api) -> None:
+    anna = await api.join()
+    await until_listening(api)
+    await anna.deploy("first")
+    await anna.get(PATH)
+    before = api.reader.changes(("deployments",))
+    reached = api.reader.reached("deployments")
+    ben = await api.join("ben")
+    assert (await ben.get(PATH)).json()["deployments"] == []
+    assert api.reader.reached("deployments") > reached
+    assert api.reader.changes(("deployments",)) == before
+    await ben.deploy("second")
+    await ben.get(PATH)
+    assert api.reader.changes(("deployments",)) != before
 
 
 async def test_an_answer_is_for_its_caller_and_for_what_they_may_do_now(api: Api) -> None:

@@ -47,7 +47,7 @@ def only(passwords: Argon2Passwords) -> int:
 def those_that_stepped_back(pid: int) -> list[int]:
     """Return the children of a process that have the lowest priority."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if os.sched_getscheduler(int(child)) == os.SCHED_IDLE]
+    return [int(child) for child in children if os.sched_getscheduler(int(child)) == os.SCHED_BATCH]
 
 
 def autogroup(pid: int) -> str:
