@@ -252,9 +252,11 @@ class DockerDriver:
         self._networks.internal = self._options.internal and not self._publish
         return client
 
-    def _containers(self) -> list[dict[str, Any]]:
-        ours = f"{request.label('installation')}={self._options.installation}"
-        return list(self._api().containers(all=True, filters={"label": ours}))
+    def _containers(self, **labels: str) -> list[dict[str, Any]]:
+        """Return ours, and only those with these labels, from the newest to the oldest."""
+        wanted = {"installation": self._options.installation, **labels}
+        filters = {"label": [f"{request.label(name)}={value}" for name, value in wanted.items()]}
+        return list(self._api().containers(all=True, filters=filters))
 
     def _list(self) -> list[ActualReplica]:
         known, seen = self._inspected, {}
@@ -348,15 +350,8 @@ class DockerDriver:
 
     def _siblings(self, spec: ReplicaSpec) -> list[str]:
         """Return the image ids that this revision's other replicas run, newest first."""
-        wanted = {
-            request.label("deployment"): spec.deployment_id,
-            request.label("revision"): str(spec.revision),
-        }
-        return [
-            found["ImageID"]
-            for found in self._containers()
-            if wanted.items() <= found["Labels"].items()
-        ]
+        siblings = self._containers(deployment=spec.deployment_id, revision=str(spec.revision))
+        return [found["ImageID"] for found in siblings]
 
     def _stop(self, container_id: str, grace_seconds: float) -> None:
         try:
