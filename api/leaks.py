@@ -3,8 +3,8 @@
 Nothing that is answered, stored or logged here has a key in it.
 """
 
-from collections.abc import Collection
-from typing import Annotated
+from collections.abc import Collection, Sequence
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict, Field, RootModel
@@ -23,14 +23,14 @@ from projections.api_keys import keys_by_hashes
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/leaks", tags=["API keys"])
 
-HOLDER, GITHUB = "holder", "github"
+HOLDER, GITHUB, GOOGLE = "holder", "github", "google"
 FINDINGS_MAX = 1000
 URL_LENGTH_MAX = 2000
 THANKS = "Thank you. If this is an API key of ours, its team is told and it is dealt with."
 
 
 class ReportsNotTaken(ApiError):
-    """This installation takes no reports from GitHub: TALLYPORT_GITHUB_KEYS_URL is not set."""
+    """This installation takes no reports from this sender: the setting for its keys is not set."""
 
     status = 404
 
@@ -42,7 +42,7 @@ class LeakedKey(Input):
 
 
 class Finding(BaseModel):
-    """A key as GitHub found it. GitHub may say more than this one day, so more is not refused."""
+    """A key as somebody scanning found it. They may say more one day, so more is not refused."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -50,6 +50,13 @@ class Finding(BaseModel):
     type: str
     url: str | None = None
     source: str | None = None
+
+
+class Signed(NamedTuple):
+    """What a sender says beside the report: which key signed, and how."""
+
+    key_identifier: str
+    signature: str
 
 
 class Feedback(Output):
@@ -96,15 +103,39 @@ async def report_from_github(
     github_public_key_signature: Annotated[str, Header(max_length=1000)] = "",
 ) -> Response:
     """Take what GitHub's secret scanning found; only what GitHub signed."""
-    signatures = write.services.report_signatures
+    signed = Signed(github_public_key_identifier, github_public_key_signature)
+    return await _report_from(GITHUB, body, signed, write)
+
+
+@router.post(
+    "/google",
+    response_model=Feedbacks,
+    responses=refusals(403, 404),
+    openapi_extra=OPEN_TO_ALL,
+)
+async def report_from_google(
+    body: Annotated[list[Finding], Field(max_length=FINDINGS_MAX)],
+    write: Writing,
+    gosst_public_key_identifier: Annotated[str, Header(max_length=200)] = "",
+    gosst_public_key_signature: Annotated[str, Header(max_length=1000)] = "",
+) -> Response:
+    """Take what Google's deps.dev found in packages; only what Google signed."""
+    signed = Signed(gosst_public_key_identifier, gosst_public_key_signature)
+    return await _report_from(GOOGLE, body, signed, write)
+
+
+async def _report_from(
+    sender: str, body: Sequence[Finding], signed: Signed, write: Write
+) -> Response:
+    signatures = write.services.report_signatures.get(sender)
     if signatures is None:
         raise ReportsNotTaken
-    if not github_public_key_identifier or not github_public_key_signature:
+    if not all(signed):
         raise WrongSignature
     await signatures.check(
         await write.request.body(),
-        key_identifier=github_public_key_identifier,
-        signature=github_public_key_signature,
+        key_identifier=signed.key_identifier,
+        signature=signed.signature,
     )
     known = await _known([finding.token for finding in body], write)
     found = tuple(
@@ -128,7 +159,7 @@ async def report_from_github(
         ]
     )
     return await write.dispatch(
-        ReportLeakedKeys(found=found, reported_by=GITHUB, revoke=write.options.revoke_leaked_keys),
+        ReportLeakedKeys(found=found, reported_by=sender, revoke=write.options.revoke_leaked_keys),
         lambda _: answer(feedback),
     )
 

@@ -241,7 +241,8 @@ WHAT_TO_DO: Mapping[str, str] = {
         "stopping, or does not listen on the port the deployment names."
     ),
     "reports_not_taken": (
-        "Tell the operator: reports from GitHub are taken once `TALLYPORT_GITHUB_KEYS_URL` is set."
+        "Tell the operator: reports are taken from GitHub once `TALLYPORT_GITHUB_KEYS_URL` is set,"
+        " from Google once `TALLYPORT_GOOGLE_KEYS_URL` is."
     ),
     "role_too_low": "Ask an owner of the team: nobody can give more than they have.",
     "scope_missing": "Use a key with `call:*` or with `call:` and this deployment's id.",

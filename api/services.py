@@ -206,7 +206,7 @@ class Services:
     """This process's metrics in Prometheus' text format."""
     mailbox: Mailbox | None = None
     """Mails that stay on this machine; None: a mail server has them."""
-    report_signatures: ReportSignatures | None = None
-    """Checks reports of leaked keys from GitHub; None: they are not taken."""
+    report_signatures: Mapping[str, ReportSignatures] = field(default_factory=dict)
+    """Checks reports of leaked keys, by who sends them; reports of others are not taken."""
     options: Options = Options()
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -10,6 +10,7 @@ from prometheus_client import generate_latest
 from api.app import create_app
 from api.denials import Denials
 from api.key_uses import KeyUses
+from api.leaks import GITHUB, GOOGLE
 from api.live.hub import Hub
 from api.live.lines import Followers
 from api.services import Options, Services
@@ -28,7 +29,7 @@ from infrastructure.ending import end
 from infrastructure.outside.client import Lookup
 from infrastructure.registries import NoRegistries, Registries
 from infrastructure.registries.http import HttpRegistries
-from infrastructure.report_signatures.github import GithubSignatures
+from infrastructure.report_signatures.published_keys import PublishedKeySignatures
 from infrastructure.sources import Sources
 from infrastructure.tokens.pyjwt import JwtTokens
 from projections.analytics.logs import LogQueries
@@ -80,7 +81,7 @@ def _services(
 ) -> Services:
     settings = core.settings
     analytics, logs = AnalyticsQueries(clickhouse), LogQueries(clickhouse)
-    keys_url = settings.leaks.github_keys_url
+    keys_urls = {GITHUB: settings.leaks.github_keys_url, GOOGLE: settings.leaks.google_keys_url}
     checks: dict[str, Callable[[], Awaitable[object]]] = {
         "postgres": reader.check,
         "redis": counters.check,
@@ -116,7 +117,9 @@ def _services(
         upkeep=Upkeep(core.pool),
         metrics=generate_latest,
         mailbox=choose_mailbox(settings),
-        report_signatures=GithubSignatures(keys_url) if keys_url else None,
+        report_signatures={
+            sender: PublishedKeySignatures(url) for sender, url in keys_urls.items() if url
+        },
         options=_options(settings),
     )
 

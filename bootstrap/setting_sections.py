@@ -239,6 +239,15 @@ class Leaks:
         otherwise="",
         shown_default="reports from GitHub are not taken",
     )
+    google_keys_url: str = setting(
+        "TALLYPORT_GOOGLE_KEYS_URL",
+        kinds.url("http", "https"),
+        "",
+        "Where Google's deps.dev publishes the keys it signs leak reports with: "
+        "`https://storage.googleapis.com/depsdev-gcp-public-keys/secret_scanning`.",
+        otherwise="",
+        shown_default="reports from Google are not taken",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

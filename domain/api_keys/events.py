@@ -94,7 +94,7 @@ class ApiKeyLeaked(Event, frozen=True, kw_only=True):
     secret_hash: str
     """Which of its secrets."""
     reported_by: str
-    """`github`, or `holder` for somebody who had the key."""
+    """`github`, `google`, or `holder` for somebody who had the key."""
     url: str | None = None
     """Where it was found, if that was said."""
 

@@ -1,4 +1,4 @@
-"""Keys that somebody found: reported by whoever has one, or by GitHub."""
+"""Keys that somebody found: reported by whoever has one, by GitHub or by Google."""
 
 import asyncio
 import json
@@ -10,13 +10,15 @@ import pytest
 
 from api.services import Services
 from domain.api_keys.values import assemble_key, hash_of
-from infrastructure.report_signatures.github import GithubSignatures
+from infrastructure.report_signatures.published_keys import PublishedKeySignatures
 from tests.api.conftest import Api, Body, Visitor
 from tests.api.test_routes import is_problem
 from tests.infrastructure.report_signatures.publisher import Publisher, publishing
 
 TYPE = "tallyport_api_key"
 URL = "https://github.com/octocat/hello/blob/main/config.py"
+SENDERS = {"github": "Github", "google": "Gosst"}
+"""How their headers begin."""
 UNKNOWN = assemble_key("0" * 12, "0" * 30)
 
 
@@ -29,8 +31,9 @@ async def publisher() -> AsyncIterator[Publisher]:
 
 @pytest.fixture
 async def listening(api: Api, publisher: Publisher) -> Api:
-    """The application where GitHub's reports are taken."""
-    services: Services = replace(api.services, report_signatures=GithubSignatures(publisher.url))
+    """The application where GitHub's and Google's reports are taken."""
+    signatures = dict.fromkeys(SENDERS, PublishedKeySignatures(publisher.url))
+    services: Services = replace(api.services, report_signatures=signatures)
     return Api(api.installation, services, api.reader)
 
 
@@ -38,14 +41,16 @@ def finding(token: str, url: str | None = URL) -> Body:
     return {"token": token, "type": TYPE, "url": url, "source": "content"}
 
 
-async def send(api: Api, publisher: Publisher, *findings: Body, **headers: str) -> httpx.Response:
+async def send(
+    api: Api, publisher: Publisher, *findings: Body, sender: str = "github", **headers: str
+) -> httpx.Response:
     body = json.dumps(findings).encode()
     signed = {
         "Content-Type": "application/json",
-        "Github-Public-Key-Identifier": "first",
-        "Github-Public-Key-Signature": publisher.sign(body, "first"),
+        f"{SENDERS[sender]}-Public-Key-Identifier": "first",
+        f"{SENDERS[sender]}-Public-Key-Signature": publisher.sign(body, "first"),
     }
-    return await api.client.post("/v1/leaks/github", content=body, headers={**signed, **headers})
+    return await api.client.post(f"/v1/leaks/{sender}", content=body, headers={**signed, **headers})
 
 
 async def until_refused(api: Api, secret: str) -> None:
@@ -80,16 +85,18 @@ async def test_a_key_that_is_reported_is_shut_out_and_the_answer_tells_nothing(a
     assert kinds == ["api_keys.ApiKeyCreated", "api_keys.ApiKeyLeaked", "api_keys.ApiKeyRevoked"]
 
 
-async def test_github_reports_keys_and_hears_which_were_ours(
-    listening: Api, publisher: Publisher
+@pytest.mark.parametrize("sender", SENDERS)
+async def test_who_scans_reports_keys_and_hears_which_were_ours(
+    listening: Api, publisher: Publisher, sender: str
 ) -> None:
     anna = await listening.join()
     live, gone = await anna.create_key(), await anna.create_key()
     await anna.ask("DELETE", f"/v1/api-keys/{gone['id']}")
     tokens = [live["apiKey"], live["apiKey"], gone["apiKey"], UNKNOWN, "tp_live_nonsense"]
     url = f"https://x.test/?key={live['apiKey']}"
-    for _ in range(2):  # GitHub may send it again
-        answer = await send(listening, publisher, *(finding(each, url) for each in tokens))
+    for _ in range(2):  # they may send it again
+        found = [finding(each, url) for each in tokens]
+        answer = await send(listening, publisher, *found, sender=sender)
         assert answer.status_code == 200, answer.text
         assert answer.json() == [
             {"token_hash": hash_of(token), "token_type": TYPE, "label": label}
@@ -103,6 +110,7 @@ async def test_github_reports_keys_and_hears_which_were_ours(
     kinds = [event["type"] for event in events]
     assert kinds == ["api_keys.ApiKeyCreated", "api_keys.ApiKeyLeaked", "api_keys.ApiKeyRevoked"]
     assert events[1]["content"]["url"] == f"https://x.test/?key={live['prefix']}..."
+    assert events[1]["content"]["reported_by"] == sender
     assert events[2]["content"]["reason"] == "leaked"
     assert live["apiKey"] not in str(events)
     assert len(await history(anna, gone)) == 2
@@ -142,7 +150,10 @@ async def test_what_github_did_not_sign_changes_nothing(
     publisher.answer = ("500 Internal Server Error", b"")
     stranger = Api(
         listening.installation,
-        replace(listening.services, report_signatures=GithubSignatures(publisher.url)),
+        replace(
+            listening.services,
+            report_signatures={"github": PublishedKeySignatures(publisher.url)},
+        ),
         listening.reader,
     )
     away = await send(stranger, publisher, finding(key["apiKey"]))
@@ -164,12 +175,26 @@ async def test_a_report_that_is_none_is_refused_without_repeating_it(
     assert (await send(listening, publisher)).json() == []
 
 
-async def test_without_the_setting_reports_from_github_are_not_taken(
-    api: Api, publisher: Publisher
+@pytest.mark.parametrize("sender", SENDERS)
+async def test_without_the_setting_reports_are_not_taken(
+    api: Api, publisher: Publisher, sender: str
 ) -> None:
-    answer = await send(api, publisher, finding(UNKNOWN))
+    answer = await send(api, publisher, finding(UNKNOWN), sender=sender)
     assert is_problem(answer, 404)
     assert answer.json()["error"]["code"] == "reports_not_taken"
+
+
+async def test_what_one_sender_signed_is_not_taken_from_another(
+    listening: Api, publisher: Publisher
+) -> None:
+    body = json.dumps([finding(UNKNOWN)]).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Github-Public-Key-Identifier": "first",
+        "Github-Public-Key-Signature": publisher.sign(body, "first"),
+    }
+    answer = await listening.client.post("/v1/leaks/google", content=body, headers=headers)
+    assert is_problem(answer, 403)
 
 
 async def test_a_team_that_is_only_told_keeps_its_key(api: Api) -> None:

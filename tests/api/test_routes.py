@@ -333,6 +333,7 @@ TABLE = [
         wrong={"apiKey": ["x"]},
     ),
     Row(method="POST", path="/v1/leaks/github", open=True),
+    Row(method="POST", path="/v1/leaks/google", open=True),
     Row(
         method="POST",
         path="/v1/deployments",

@@ -170,6 +170,7 @@ WITHOUT: Mapping[str, str] = {
         POST /token
         POST /v1/leaks
         POST /v1/leaks/github
+        POST /v1/leaks/google
         GET /health/live
         GET /metrics
     """,

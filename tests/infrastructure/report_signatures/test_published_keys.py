@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from infrastructure.report_signatures import SignersAway, WrongSignature
-from infrastructure.report_signatures.github import ANSWER_BYTES_MAX, GithubSignatures
+from infrastructure.report_signatures.published_keys import ANSWER_BYTES_MAX, PublishedKeySignatures
 from tests.infrastructure.report_signatures.publisher import Publisher, publishing
 
 BODY = b'[{"token": "tp_live_...", "type": "tallyport_api_key"}]'
@@ -28,7 +28,7 @@ async def publisher() -> AsyncIterator[Publisher]:
         yield opened
 
 
-async def refused(signatures: GithubSignatures, identifier: str, signature: str) -> None:
+async def refused(signatures: PublishedKeySignatures, identifier: str, signature: str) -> None:
     with pytest.raises(WrongSignature):
         await signatures.check(BODY, key_identifier=identifier, signature=signature)
 
@@ -36,7 +36,7 @@ async def refused(signatures: GithubSignatures, identifier: str, signature: str)
 async def test_only_what_was_signed_is_taken(publisher: Publisher) -> None:
     publisher.publish("second")
     publisher.publish("another curve", ec.SECP384R1())
-    signatures = GithubSignatures(publisher.url)
+    signatures = PublishedKeySignatures(publisher.url)
     good = publisher.sign(BODY, "first")
     await signatures.check(BODY, key_identifier="first", signature=good)
     for identifier, signature in (
@@ -58,7 +58,7 @@ async def test_keys_are_fetched_once_and_again_when_they_are_old_or_a_new_one_is
     publisher: Publisher,
 ) -> None:
     clock = Clock()
-    signatures = GithubSignatures(publisher.url, clock=clock)
+    signatures = PublishedKeySignatures(publisher.url, clock=clock)
     good = publisher.sign(BODY, "first")
     await asyncio.gather(
         *(signatures.check(BODY, key_identifier="first", signature=good) for _ in range(20))
@@ -87,7 +87,7 @@ async def test_a_publisher_that_is_away_or_talks_nonsense_is_no_reason_to_believ
     publisher: Publisher,
 ) -> None:
     clock = Clock()
-    signatures = GithubSignatures(publisher.url, clock=clock)
+    signatures = PublishedKeySignatures(publisher.url, clock=clock)
     good = publisher.sign(BODY, "first")
     answers = [
         ("500 Internal Server Error", b""),
@@ -118,7 +118,7 @@ async def test_keys_that_cannot_be_read_do_not_hide_the_others(publisher: Publis
         b'[{"key_id', b'[{"key_identifier": "x", "key": "no PEM"}, {"key_id', 1
     )
     publisher.answer = ("200 OK", listed)
-    signatures = GithubSignatures(publisher.url)
+    signatures = PublishedKeySignatures(publisher.url)
     good = publisher.sign(BODY, "first")
     await signatures.check(BODY, key_identifier="first", signature=good)
     await refused(signatures, "x", good)

@@ -1,6 +1,7 @@
-"""GitHub's signatures: ECDSA with P-256 and SHA-256 over the body as it was sent, DER in base64.
+"""Signatures with published keys: ECDSA with P-256 and SHA-256 over the body, DER in base64.
 
-The public keys are fetched from the address GitHub publishes them at and kept for an hour. What
+So GitHub's secret scanning signs, and Google's (deps.dev). The public keys are fetched from the
+address the sender publishes them at and kept for an hour. What
 strangers send makes us fetch at most twice a minute: an identifier that is not known is looked for
 once more, because a new key may have been published since, and then refused.
 """
@@ -40,8 +41,8 @@ class PublishedKeys(msgspec.Struct, frozen=True):
     public_keys: tuple[PublishedKey, ...]
 
 
-class GithubSignatures:
-    """The port `ReportSignatures` for GitHub's secret scanning."""
+class PublishedKeySignatures:
+    """The port `ReportSignatures` for a sender that publishes its keys as GitHub does."""
 
     def __init__(
         self,
