@@ -20,6 +20,7 @@ import select
 import signal
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ SCHED_SETATTR = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
 """The number of the system call sched_setattr(2), for which there is no function in Python."""
 SLICE_NANOSECONDS = 100_000
 """The least that Linux grants (6.12 and later; an older one does not mind being asked)."""
+ATTEMPTS = 5
+ATTEMPT_SECONDS = 0.05
 ANSWER_BYTES_MAX = 4096
 
 
@@ -85,13 +88,25 @@ def step_back() -> None:
     # Linux may weigh sessions against each other (autogroup): within its parent's, a low priority
     # would count against the parent only, so this has one of its own, of low priority as a whole.
     os.setsid()
-    with contextlib.suppress(OSError):
-        AUTOGROUP.write_text(str(LOWEST))
+    lower_session()
     os.nice(LOWEST)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         shorten_slice()
+
+
+def lower_session() -> None:
+    """Give the session the lowest weight, where Linux weighs sessions."""
+    for _ in range(ATTEMPTS):
+        try:
+            AUTOGROUP.write_text(str(LOWEST))
+        except BlockingIOError:  # not as root: once in a tenth of a second, on the whole machine
+            time.sleep(ATTEMPT_SECONDS)
+        except OSError:
+            return
+        else:
+            return
 
 
 def shorten_slice() -> None:
