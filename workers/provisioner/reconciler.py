@@ -19,6 +19,7 @@ from infrastructure.containers import (
     ReplicaSpec,
     ReplicaState,
 )
+from infrastructure.ending import end
 from workers.provisioner import (
     DeploymentObservation,
     DesiredDeployment,
@@ -38,6 +39,8 @@ LOOK_SECONDS_MIN = 0.05
 """Shortest time from one look to the next, however much changes."""
 LOOK_SHARE_MAX = 0.25
 """Of the time while much changes: the engine has better to do than to say what it does."""
+MEANWHILE_SECONDS = 1.0
+"""How often it is looked how the others do, while a deployment's actions last."""
 SILENT_PHASES = frozenset({"stopped", "deleted"})
 
 
@@ -203,9 +206,39 @@ class Provisioner:
             await _all(reporting, self._perform(actions, decided_at))
         else:
             await self._report(desired, actual, memory)
-            await self._perform(actions, decided_at)
+            untouched = [each for each in actual if not _is_touched(each, actions)]
+            meanwhile = asyncio.create_task(
+                self._report_health(desired, actual, untouched, traffic)
+            )
+            try:
+                await self._perform(actions, decided_at)
+            finally:
+                await end(meanwhile)
         if actions:
             self._wake.set()
+
+    async def _report_health(
+        self,
+        desired: DesiredDeployment,
+        actual: Sequence[ActualReplica],
+        untouched: Sequence[ActualReplica],
+        traffic: Traffic,
+    ) -> None:
+        """Report how those do of which nothing is wanted, while others take long to start.
+
+        A pull may take minutes: nobody should send to what falls ill in them. All else is told as
+        it was, because what is under way would be seen half done.
+        """
+        before = dict(self._monitor.health)
+        while True:
+            await asyncio.sleep(MEANWHILE_SECONDS)
+            now = self._monitor.health
+            known = {each.engine_id for each in untouched} & now.keys()
+            health = before | {engine_id: now[engine_id] for engine_id in known}
+            try:
+                await self._report(desired, actual, self._record.memory(health, traffic))
+            except Exception as error:  # noqa: BLE001 - the next look reports it
+                log.warning("health not reported", reason=str(error) or type(error).__name__)
 
     async def _report(
         self, desired: DesiredDeployment, actual: Sequence[ActualReplica], memory: Memory
@@ -344,6 +377,14 @@ class Provisioner:
 
     def _count_action(self) -> None:
         self.status = msgspec.structs.replace(self.status, actions=self.status.actions + 1)
+
+
+def _is_touched(replica: ActualReplica, actions: Sequence[Action]) -> bool:
+    return any(
+        action.replica.engine_id == replica.engine_id
+        for action in actions
+        if not isinstance(action, Start)
+    )
 
 
 async def _all(*work: Coroutine[object, object, object]) -> None:

@@ -296,6 +296,52 @@ async def test_what_is_under_way_is_not_begun_again_because_something_beside_it_
         await driver.close()
 
 
+class Hesitating(ProcessDriver):
+    """A driver to which the image of a second revision takes long."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.waits = False
+        self.may_start = asyncio.Event()
+
+    async def start(self, spec: ReplicaSpec) -> None:
+        if spec.revision == 2:
+            self.waits = True
+            await self.may_start.wait()
+        await super().start(spec)
+
+
+async def test_what_falls_ill_while_another_image_is_fetched_is_told_and_that_it_is_well_again(
+    tmp_path: Path,
+) -> None:
+    driver = Hesitating(tmp_path / "replicas", catalogue())
+    stage = Stage(driver, tmp_path)
+    stage.start()
+    ill = tmp_path / "ill"
+    check = HealthCheck(
+        kind="command",
+        command=("sh", "-c", f"test ! -e {ill}"),
+        period_seconds=1,
+        failure_threshold=1,
+    )
+    try:
+        stage.wishes.want(wanted(replicas=1, health_check=check))
+        await stage.until_ready(1)
+        stage.wishes.change(revision=2)
+        await until(lambda: driver.waits)
+        ill.touch()
+        await until(lambda: stage.ear.ready() == [])
+        assert stage.ear.last().replicas[0].phase is ReplicaPhase.UNHEALTHY
+        ill.unlink()
+        await stage.until_ready(1)
+        driver.may_start.set()
+        await stage.until_replicas("dpl-1-2-1")
+    finally:
+        await stage.stop()
+        await driver.clear()
+        await driver.close()
+
+
 @on_processes
 async def test_a_report_that_nobody_took_is_made_again_and_nothing_is_drained_before(
     stage: Stage,
