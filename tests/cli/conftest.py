@@ -10,6 +10,7 @@ import io
 import os
 import re
 import select
+import shlex
 import shutil
 import struct
 import subprocess
@@ -104,7 +105,7 @@ class CommandLine:
 
     def shell(self, script: str) -> Answer:
         """Run a line of a shell in which `tallyport` is the command."""
-        line = f'tallyport() {{ {" ".join(COMMAND)} "$@"; }}; {script}'
+        line = f'tallyport() {{ {shlex.join(COMMAND)} "$@"; }}; {script}'
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", line],
             env=self.environment,

@@ -7,6 +7,7 @@ Built once by Go and kept in the cache folder. Every name leads to 127.0.0.1, bu
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -20,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 from tests.certificates import Authority
 from tests.servers import end_with_parent, free_port
 
@@ -29,6 +32,7 @@ START_SECONDS = 60
 
 
 def pebble_binary() -> Path:
+    """Return the program, built if this is the first time."""
     binary = CACHE / "pebble"
     if not binary.exists():
         # Moved into place as a whole, so that a build that was interrupted is none.
@@ -43,6 +47,16 @@ def pebble_binary() -> Path:
         (aside / "pebble").replace(binary)
         aside.rmdir()
     return binary
+
+
+def must_be_there_or_made() -> None:
+    """Skip the test for want of Go, or fail it where Go is required."""
+    if (CACHE / "pebble").exists() or shutil.which("go") is not None:
+        return
+    reason = "Pebble, the ACME server, is built by Go, of which there is none here"
+    if os.environ.get("TALLYPORT_REQUIRE_GO") == "1":
+        pytest.fail(f"{reason}, and TALLYPORT_REQUIRE_GO=1")
+    pytest.skip(reason)
 
 
 class Pebble:
@@ -65,6 +79,7 @@ class Pebble:
         return f"https://localhost:{self._listen}/dir"
 
     async def __aenter__(self) -> Self:
+        must_be_there_or_made()
         names = _Names(self.questions)
         self._dns = await asyncio.start_server(names.serve, "127.0.0.1", 0)
         self._start(self._dns.sockets[0].getsockname()[1])

@@ -48,6 +48,8 @@ def own_engine() -> Iterator[Path]:
 @pytest.fixture
 def small_engine() -> Iterator[Path]:
     """An engine of our own whose disk is small: a file system in memory."""
+    if os.geteuid() != 0:
+        no_docker("a file system in memory is mounted by root")
     folder = Path(tempfile.mkdtemp(prefix="tp-small-"))
     (folder / "data").mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(folder / "data")]
