@@ -15,6 +15,7 @@ from bootstrap.containers import pinned
 from infrastructure.containers import (
     EngineUnavailable,
     ImageMissing,
+    RegistryAuth,
     ReplicaSpec,
     ReplicaState,
     Resources,
@@ -334,3 +335,20 @@ async def test_a_registry_that_never_answers_is_not_waited_for_without_end(
         image = f"127.0.0.1:{silent.getsockname()[1]}/you/api:1"
         with pytest.raises(ImageMissing, match="nothing came for 1 s"):
             await docker_driver.start(spec(image=image))
+
+
+async def test_a_private_image_is_pulled_with_its_credentials_and_with_no_others(
+    docker_driver: DockerDriver, spec: Make
+) -> None:
+    registry = Registry(user=("robot", "secret"))
+    try:
+        registry.push("you/api:1", "sleep 600")
+        image = f"{registry.host}/you/api:1"
+        for auth in (None, RegistryAuth(username="robot", password="wrong")):
+            with pytest.raises(ImageMissing, match="not found"):
+                await docker_driver.start(spec(image=image, registry_auth=auth))
+        right = RegistryAuth(username="robot", password="secret")
+        await docker_driver.start(spec(image=image, registry_auth=right))
+        assert len(await docker_driver.list_replicas()) == 1
+    finally:
+        registry.close()
