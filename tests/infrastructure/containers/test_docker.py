@@ -5,6 +5,7 @@ import io
 import ipaddress
 import socket
 import tarfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -342,8 +343,9 @@ async def test_a_private_image_is_pulled_with_its_credentials_and_with_no_others
 ) -> None:
     registry = Registry(user=("robot", "secret"))
     try:
-        registry.push("you/api:1", "sleep 600")
-        image = f"{registry.host}/you/api:1"
+        name = f"{uuid.uuid4().hex}/api:1"  # an engine keeps what an earlier run has pulled
+        registry.push(name, "sleep 600")
+        image = f"{registry.host}/{name}"
         for auth in (None, RegistryAuth(username="robot", password="wrong")):
             with pytest.raises(ImageMissing, match="not found"):
                 await docker_driver.start(spec(image=image, registry_auth=auth))
