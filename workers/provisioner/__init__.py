@@ -158,6 +158,6 @@ class ProvisionerOptions(msgspec.Struct, frozen=True, kw_only=True):
     decision_seconds_max: float = 60.0
     """How old a decision may be when it is carried out: whoever was frozen decides anew."""
     concurrency: int = 32
-    """How many replicas are started or stopped at the same time."""
+    """How many replicas are started at the same time, and how many are ended."""
     tail_lines: int = 10
     """How many last lines a crash report shows."""

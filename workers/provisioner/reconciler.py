@@ -91,7 +91,9 @@ class Provisioner:
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._passed_over: set[str] = set()
         """Those that a look found busy: what it saw of them is looked at again."""
-        self._slots = asyncio.Semaphore(self._options.concurrency)
+        # What ends waits for no pull.
+        self._starts = asyncio.Semaphore(self._options.concurrency)
+        self._ends = asyncio.Semaphore(self._options.concurrency)
         self._silent_since: float | None = None
 
     async def run(self) -> None:
@@ -305,9 +307,9 @@ class Provisioner:
                 return
 
     @asynccontextmanager
-    async def _slot(self, decided_at: float) -> AsyncIterator[None]:
+    async def _slot(self, slots: asyncio.Semaphore, decided_at: float) -> AsyncIterator[None]:
         """Wait for a place to do one thing in; raises `OutOfDate` when that took too long."""
-        async with self._slots:
+        async with slots:
             if time.monotonic() - decided_at > self._options.decision_seconds_max:
                 raise OutOfDate
             yield
@@ -322,7 +324,7 @@ class Provisioner:
     async def _start(self, spec: ReplicaSpec, decided_at: float) -> bool:
         self._passed("before_start")
         try:
-            async with self._slot(decided_at):
+            async with self._slot(self._starts, decided_at):
                 await self._driver.start(spec)
         except EngineUnavailable:
             raise
@@ -338,7 +340,7 @@ class Provisioner:
 
     async def _remove(self, replica: ActualReplica, decided_at: float) -> None:
         await self._end(replica, decided_at)
-        async with self._slot(decided_at):
+        async with self._slot(self._ends, decided_at):
             await self._driver.remove(replica)
         self._passed("after_remove")
         self._count_action()
@@ -348,7 +350,7 @@ class Provisioner:
         """Stop the replica and take in its last lines."""
         self._passed("before_stop")
         if replica.state is ReplicaState.RUNNING:
-            async with self._slot(decided_at):
+            async with self._slot(self._ends, decided_at):
                 await self._driver.stop(replica, grace_seconds=self._options.stop_grace_seconds)
             self._passed("after_stop")
         if replica.state is not ReplicaState.CREATED:

@@ -342,6 +342,25 @@ async def test_what_falls_ill_while_another_image_is_fetched_is_told_and_that_it
         await driver.close()
 
 
+async def test_what_ends_does_not_wait_for_an_image(tmp_path: Path) -> None:
+    driver = Hesitating(tmp_path / "replicas", catalogue())
+    stage = Stage(driver, tmp_path)
+    stage.options = msgspec.structs.replace(OPTIONS, concurrency=1)
+    stage.start()
+    try:
+        stage.wishes.want(wanted("dpl-2", replicas=1))
+        await stage.until_ready(1, "dpl-2")
+        stage.wishes.want(wanted(replicas=1, revision=2))
+        await until(lambda: driver.waits)
+        stage.wishes.want(wanted("dpl-2", replicas=0))
+        await stage.until_replicas()
+        assert not driver.may_start.is_set()
+    finally:
+        await stage.stop()
+        await driver.clear()
+        await driver.close()
+
+
 @on_processes
 async def test_a_report_that_nobody_took_is_made_again_and_nothing_is_drained_before(
     stage: Stage,
