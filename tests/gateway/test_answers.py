@@ -238,6 +238,14 @@ async def test_a_request_id_that_is_one_is_kept_and_any_other_replaced(
         assert_has_every_header(answer)
 
 
+async def test_an_uploaded_file_arrives_whole(serving: Gateway, upstream: Upstream) -> None:
+    file = b"a line of a file\n" * 2**19
+    answer = await serving.ask("/shop/upload", key=KEY, method="POST", body=file)
+    assert answer.status == 200
+    method, _, headers = upstream.seen[-1]  # it answers when it has read that much
+    assert (method, headers["content-length"]) == ("POST", str(len(file)))
+
+
 async def test_requests_go_round_the_replicas(
     serving: Gateway, table: Table, upstream: Upstream, upstream2: Upstream
 ) -> None:
