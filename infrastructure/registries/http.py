@@ -67,14 +67,17 @@ class HttpRegistries:
     async def digest_of(
         self, image: str, *, username: str | None = None, password: str | None = None
     ) -> str | None:
-        """Return the digest; None when the registry cannot be asked just now."""
+        """Return the digest; when the registry cannot be asked just now the one named, or None.
+
+        An image that is named by its digest is asked for as well: the engine may have it already,
+        for somebody who may see it.
+        """
         reference = parse(image)
-        if _DIGEST.fullmatch(reference.version):
-            return reference.version
+        named = reference.version if _DIGEST.fullmatch(reference.version) else None
         auth = httpx.BasicAuth(username, password) if username and password else None
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._ask(reference, auth)
+                return await self._ask(reference, auth) or named
         except NotPublic as error:
             raise ImageRefused(
                 f"The registry {reference.registry} is not on the public internet. If it is yours,"
@@ -85,7 +88,7 @@ class HttpRegistries:
             raise ImageRefused(f"{reference.registry} is not the name of a registry.") from error
         except (RegistryAway, TimeoutError, httpx.HTTPError, OSError) as error:
             log.warning("registry not asked", registry=reference.registry, error=repr(error)[:300])
-            return None
+            return named
 
     async def close(self) -> None:
         """Close the connections."""

@@ -57,11 +57,11 @@ async def test_what_is_not_there_is_refused_in_the_registrys_words(registry: Reg
 async def test_a_private_image_needs_the_right_credentials(locked: Registry) -> None:
     registries = HttpRegistries(private=[locked.host])
     digest = locked.push("you/api:1", "true")
-    image = f"{locked.host}/you/api:1"
-    assert await registries.digest_of(image, username="robot", password="secret") == digest
-    for username, password in ((None, None), ("robot", "wrong")):
-        with pytest.raises(ImageRefused, match="401 incorrect username or password"):
-            await registries.digest_of(image, username=username, password=password)
+    for image in (f"{locked.host}/you/api:1", f"{locked.host}/you/api@{digest}"):
+        assert await registries.digest_of(image, username="robot", password="secret") == digest
+        for username, password in ((None, None), ("robot", "wrong")):
+            with pytest.raises(ImageRefused, match="401 incorrect username or password"):
+                await registries.digest_of(image, username=username, password=password)
 
 
 async def test_a_registry_inside_is_not_asked_unless_the_operator_says_so(
@@ -76,4 +76,6 @@ async def test_a_registry_inside_is_not_asked_unless_the_operator_says_so(
 async def test_a_registry_that_does_not_answer_decides_nothing(registry: Registry) -> None:
     host = registry.host
     registry.close()
-    assert await HttpRegistries(private=[host]).digest_of(f"{host}/you/api:1") is None
+    registries, named = HttpRegistries(private=[host]), f"sha256:{'0' * 64}"
+    assert await registries.digest_of(f"{host}/you/api:1") is None
+    assert await registries.digest_of(f"{host}/you/api@{named}") == named
