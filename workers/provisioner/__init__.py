@@ -156,7 +156,7 @@ class ProvisionerOptions(msgspec.Struct, frozen=True, kw_only=True):
     log_wait_seconds: float = 2.0
     """How long the last lines of a replica are waited for before it is removed."""
     decision_seconds_max: float = 60.0
-    """How old a decision may be when it is carried out: whoever was frozen decides anew."""
+    """How old what was seen may be when something is done about it: who was frozen looks anew."""
     concurrency: int = 32
     """How many replicas are started at the same time, and how many are ended."""
     tail_lines: int = 10

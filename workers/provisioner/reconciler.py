@@ -134,6 +134,7 @@ class Provisioner:
 
     async def _look(self) -> None:
         """Compare once, and set each deployment's task going."""
+        seen_at = time.monotonic()  # from here on it may be old, however long we are frozen
         # What is being changed while we look would be seen half done.
         busy = {name for name, task in self._settling.items() if not task.done()}
         self._passed_over |= busy
@@ -164,10 +165,11 @@ class Provisioner:
         self._collector.follow(replicas)
         for name in wanted.keys() - busy:
             self._record.known(name)
-            self._settle_soon(name, self._settle(wanted[name], actual.get(name, []), traffic))
+            settling = self._settle(wanted[name], actual.get(name, []), traffic, seen_at)
+            self._settle_soon(name, settling)
         for name in actual.keys() - wanted.keys() - busy:
             if self._record.is_orphaned(name):
-                self._settle_soon(name, self._remove_orphans(actual[name]))
+                self._settle_soon(name, self._remove_orphans(actual[name], seen_at))
         self._record.forget_all_but(wanted.keys() | actual.keys())
 
     def _settle_soon(self, name: str, work: Coroutine[object, object, None]) -> None:
@@ -190,7 +192,11 @@ class Provisioner:
         self._settling = {each: task for each, task in self._settling.items() if not task.done()}
 
     async def _settle(
-        self, desired: DesiredDeployment, actual: Sequence[ActualReplica], traffic: Traffic
+        self,
+        desired: DesiredDeployment,
+        actual: Sequence[ActualReplica],
+        traffic: Traffic,
+        seen_at: float,
     ) -> None:
         """Bring one deployment one step nearer to what is wanted, and report what is seen."""
         record = self._record
@@ -199,13 +205,12 @@ class Provisioner:
         await self._monitor.first_answers([replica.engine_id for replica in actual])
         await self._ask_last_words(desired, actual)
         memory = record.memory(self._monitor.health, traffic)
-        decided_at = time.monotonic()
         actions = plan(desired, actual, memory, now=datetime.now(UTC), options=self._options)
         record.note(desired, actual, actions, memory)
         if not actual:
             # There is nothing that gateways would have to leave before it may be ended.
             reporting = self._report(desired, actual, memory)
-            await _all(reporting, self._perform(actions, decided_at))
+            await _all(reporting, self._perform(actions, seen_at))
         else:
             await self._report(desired, actual, memory)
             untouched = [each for each in actual if not _is_touched(each, actions)]
@@ -213,7 +218,7 @@ class Provisioner:
                 self._report_health(desired, actual, untouched, traffic)
             )
             try:
-                await self._perform(actions, decided_at)
+                await self._perform(actions, seen_at)
             finally:
                 await end(meanwhile)
         if actions:
@@ -288,43 +293,43 @@ class Provisioner:
                 memory_bytes = desired.resources.memory_bytes
                 self._record.note_end(replica, tail, memory_bytes=memory_bytes)
 
-    async def _perform(self, actions: Sequence[Action], decided_at: float) -> None:
+    async def _perform(self, actions: Sequence[Action], seen_at: float) -> None:
         starts = [action.spec for action in actions if isinstance(action, Start)]
         others = [action for action in actions if not isinstance(action, Start | Drain)]
         await _all(
-            self._start_all(starts, decided_at),
-            *(self._perform_other(action, decided_at) for action in others),
+            self._start_all(starts, seen_at),
+            *(self._perform_other(action, seen_at) for action in others),
         )
 
-    async def _perform_other(self, action: Action, decided_at: float) -> None:
+    async def _perform_other(self, action: Action, seen_at: float) -> None:
         match action:
             case Remove(replica):
-                await self._remove(replica, decided_at)
+                await self._remove(replica, seen_at)
             case Restart(replica, spec):
-                await self._end(replica, decided_at)
-                await self._start(spec, decided_at)
+                await self._end(replica, seen_at)
+                await self._start(spec, seen_at)
             case Start() | Drain():
                 return
 
     @asynccontextmanager
-    async def _slot(self, slots: asyncio.Semaphore, decided_at: float) -> AsyncIterator[None]:
+    async def _slot(self, slots: asyncio.Semaphore, seen_at: float) -> AsyncIterator[None]:
         """Wait for a place to do one thing in; raises `OutOfDate` when that took too long."""
         async with slots:
-            if time.monotonic() - decided_at > self._options.decision_seconds_max:
+            if time.monotonic() - seen_at > self._options.decision_seconds_max:
                 raise OutOfDate
             yield
 
-    async def _start_all(self, specs: Sequence[ReplicaSpec], decided_at: float) -> None:
+    async def _start_all(self, specs: Sequence[ReplicaSpec], seen_at: float) -> None:
         """Start the first alone: what is wrong with the image is wrong for all of them."""
         for at, spec in enumerate(specs):
-            if await self._start(spec, decided_at):
-                await _all(*(self._start(other, decided_at) for other in specs[at + 1 :]))
+            if await self._start(spec, seen_at):
+                await _all(*(self._start(other, seen_at) for other in specs[at + 1 :]))
                 return
 
-    async def _start(self, spec: ReplicaSpec, decided_at: float) -> bool:
+    async def _start(self, spec: ReplicaSpec, seen_at: float) -> bool:
         self._passed("before_start")
         try:
-            async with self._slot(self._starts, decided_at):
+            async with self._slot(self._starts, seen_at):
                 await self._driver.start(spec)
         except EngineUnavailable:
             raise
@@ -338,28 +343,27 @@ class Provisioner:
         log.info("replica started", replica_id=spec.replica_id, team_id=spec.team_id)
         return True
 
-    async def _remove(self, replica: ActualReplica, decided_at: float) -> None:
-        await self._end(replica, decided_at)
-        async with self._slot(self._ends, decided_at):
+    async def _remove(self, replica: ActualReplica, seen_at: float) -> None:
+        await self._end(replica, seen_at)
+        async with self._slot(self._ends, seen_at):
             await self._driver.remove(replica)
         self._passed("after_remove")
         self._count_action()
         log.info("replica removed", replica_id=replica.replica_id, team_id=replica.team_id)
 
-    async def _end(self, replica: ActualReplica, decided_at: float) -> None:
+    async def _end(self, replica: ActualReplica, seen_at: float) -> None:
         """Stop the replica and take in its last lines."""
         self._passed("before_stop")
         if replica.state is ReplicaState.RUNNING:
-            async with self._slot(self._ends, decided_at):
+            async with self._slot(self._ends, seen_at):
                 await self._driver.stop(replica, grace_seconds=self._options.stop_grace_seconds)
             self._passed("after_stop")
         if replica.state is not ReplicaState.CREATED:
             await self._collector.finish(replica, wait_seconds=self._options.log_wait_seconds)
 
-    async def _remove_orphans(self, replicas: Sequence[ActualReplica]) -> None:
+    async def _remove_orphans(self, replicas: Sequence[ActualReplica], seen_at: float) -> None:
         log.warning("removing replicas of an unknown deployment", count=len(replicas))
-        now = time.monotonic()
-        await _all(*(self._remove(replica, now) for replica in replicas))
+        await _all(*(self._remove(replica, seen_at) for replica in replicas))
 
     def _succeeded(self, *, deployments: int, replicas: int) -> None:
         self.status = msgspec.structs.replace(

@@ -1,7 +1,7 @@
 """The whole provisioner on real containers and real processes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -458,3 +458,44 @@ async def test_two_provisioners_at_once_make_no_replica_twice(stage: Stage, tmp_
 def _ready(observation: object) -> int:
     replicas = getattr(observation, "replicas", ())
     return sum(each.phase is ReplicaPhase.READY for each in replicas)
+
+
+class LooksLong(ProcessDriver):
+    """Takes three seconds to be looked at the first time, in which other wishes come."""
+
+    def __init__(self, place: Path, wishes: Wishes) -> None:
+        super().__init__(place, catalogue())
+        self._wishes = wishes
+        self._looked = False
+        self.started: set[str] = set()
+
+    async def list_replicas(self) -> Sequence[ActualReplica]:
+        found = await super().list_replicas()
+        if not self._looked:
+            self._looked = True
+            self._wishes.change(revision=2)
+            await asyncio.sleep(3)
+        return found
+
+    async def start(self, spec: ReplicaSpec) -> None:
+        self.started.add(spec.replica_id)
+        await super().start(spec)
+
+
+async def test_what_was_seen_too_long_ago_is_looked_at_anew_before_anything_is_done(
+    tmp_path: Path,
+) -> None:
+    wishes = Wishes()
+    wishes.want(wanted(replicas=1, revision=1))
+    driver = LooksLong(tmp_path / "replicas", wishes)
+    stage = Stage(driver, tmp_path)
+    stage.wishes = wishes
+    stage.options = msgspec.structs.replace(OPTIONS, decision_seconds_max=2)
+    stage.start()
+    try:
+        await stage.until_ready(1)
+        assert driver.started == {"dpl-1-2-1"}
+    finally:
+        await stage.stop()
+        await driver.clear()
+        await driver.close()
