@@ -7,6 +7,7 @@ with limits on memory, processor, files, processes, time and size. What an engin
 build say (no capability at all, a read-only root) is not there; being nobody has to do.
 """
 
+import contextlib
 import json
 import re
 import tarfile
@@ -22,7 +23,8 @@ import docker
 import msgspec
 import requests
 from docker.errors import APIError, ImageNotFound
-from urllib3.exceptions import ReadTimeoutError
+from docker.types import CancellableStream
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from domain.kernel.errors import RuleViolated
 from infrastructure.containers import BuildFailed, NotRunnable, ReplicaSpec
@@ -156,12 +158,14 @@ class DockerBuilds:
     def _lines(
         self, api: docker.APIClient, context: IO[bytes], reference: str, plan: StartPlan
     ) -> Iterator[str]:
-        memory = self._options.memory_bytes
-        deadline = time.monotonic() + self._options.seconds_max
+        memory, seconds = self._options.memory_bytes, self._options.seconds_max
+        deadline = time.monotonic() + seconds
         network = self._networks.ensure(api, NETWORK) if plan.fetches else "none"
         # The engine takes this too, the library's `build` does not: so as what every request has.
         api.params = {"ulimits": json.dumps(ulimits())}
-        for told in api.build(
+        answers: list[requests.Response] = []
+        api.hooks["response"] = [lambda answer, **_: answers.append(answer)]
+        lines = api.build(
             fileobj=context,
             custom_context=True,
             tag=reference,
@@ -169,17 +173,17 @@ class DockerBuilds:
             forcerm=True,
             decode=True,
             labels={LABEL: self._installation},
-            timeout=self._options.seconds_max,  # of a step that says nothing
+            timeout=seconds,
             network_mode=network,
             container_limits={"memory": memory, "memswap": memory, "cpushares": SHARES},
-        ):
-            if "error" in told:
-                raise _StepFailed(str(told["error"]).strip())
-            if time.monotonic() > deadline:
-                raise requests.ReadTimeout
-            for line in str(told.get("stream", "")).splitlines():
-                if line.strip():
-                    yield line.rstrip()[:LINE_LENGTH_MAX]
+        )
+        with _ended_at(deadline, CancellableStream(lines, answers[-1]).close):
+            for told in lines:
+                if "error" in told:
+                    raise _StepFailed(str(told["error"]).strip())
+                for line in str(told.get("stream", "")).splitlines():
+                    if line.strip():
+                        yield line.rstrip()[:LINE_LENGTH_MAX]
 
     def _must_be_small(self, api: docker.APIClient, reference: str, base: str) -> None:
         size = api.inspect_image(reference)["Size"] - api.inspect_image(base)["Size"]
@@ -193,6 +197,28 @@ class DockerBuilds:
 
 class _StepFailed(Exception):
     """A step of the Dockerfile failed."""
+
+
+@contextlib.contextmanager
+def _ended_at(deadline: float, hang_up: Callable[[], None]) -> Iterator[None]:
+    """Hang up then, whatever comes or does not, and raise `ReadTimeout`: the engine ends it."""
+
+    def end() -> None:
+        with contextlib.suppress(OSError, AttributeError):  # it ended by itself in this moment
+            hang_up()
+
+    timer = threading.Timer(deadline - time.monotonic(), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (ProtocolError, OSError):
+        if time.monotonic() < deadline:
+            raise
+    finally:
+        timer.cancel()
+    if time.monotonic() >= deadline:
+        raise requests.ReadTimeout
 
 
 def _write_context(
