@@ -1,21 +1,32 @@
-"""Base images for Node.js and Go, made of what is on this machine: no registry is needed."""
+"""Base images of the runtimes, made of what is on this machine: no registry is needed."""
 
 import hashlib
+import importlib.util
 import io
 import os
 import re
+import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
 
+from infrastructure.containers.python_image import LIBRARIES, PYTHON_HOME, python_image
 from tests.images.programs import busybox_archive
 
 REPOSITORY = "tallyport-test/node-base"
 GO_REPOSITORY = "tallyport-test/go-base"
 GO_CACHE = "/go-build"
 NOBODY = 65534
+_PIP = """\
+import sys
+sys.path.insert(0, {place!r})
+from pip._internal.cli.main import main
+main({words!r})
+"""
 _LIBRARY = re.compile(r"(?:^|=>)\s*(/\S+)", re.MULTILINE)
 
 
@@ -59,6 +70,45 @@ def go_base(api: docker.APIClient, program: Path) -> str:
             changes=[f"ENV PATH={root}/bin:/bin GOCACHE={GO_CACHE} TMPDIR={GO_CACHE}/tmp"],
         )
     return reference
+
+
+def pip_base(api: docker.APIClient, wheel: Path, folder: Path, *, index: str) -> str:
+    """Return the name of an image whose Python installs from an index, which has this wheel only.
+
+    What pip needs of the standard library is what it imports while it installs the same wheel here.
+    """
+    found = importlib.util.find_spec("pip")
+    assert found is not None
+    assert found.origin is not None
+    place = folder / "alone" / "pip"
+    shutil.copytree(Path(found.origin).parent, place, ignore=shutil.ignore_patterns("*.pyc"))
+    program = folder / "install.py"
+    words = ["install", "--quiet", "--isolated", "--disable-pip-version-check", "--no-index"]
+    words += ["--target", str(folder / "target"), str(wheel)]
+    program.write_text(_PIP.format(place=str(place.parent), words=words))
+    image = python_image(program, port=8080)
+    packed = io.BytesIO(image.archive())
+    home = f"{PYTHON_HOME}/lib/python{sys.version_info.major}.{sys.version_info.minor}"
+    with tarfile.open(fileobj=packed, mode="a") as archive:
+        shell = io.BytesIO(busybox_archive())
+        with tarfile.open(fileobj=shell) as entries:
+            for entry in (each for each in entries if each.name.startswith("bin/")):
+                archive.addfile(entry, entries.extractfile(entry) if entry.isfile() else None)
+        for file in place.rglob("*"):
+            if file.is_file() and file.suffix != ".pyc":  # those that it has made here
+                _add(archive, file, f"{home}/site-packages/{file.relative_to(place.parent)}")
+    repository, tag = "tallyport-test/pip-base", image.content_hash
+    api.import_image_from_data(
+        packed.getvalue(),
+        repository=repository,
+        tag=tag,
+        changes=[
+            f"ENV PYTHONHOME={PYTHON_HOME} LD_LIBRARY_PATH={LIBRARIES}",
+            f"ENV PATH={PYTHON_HOME}/bin:/bin PIP_INDEX_URL={index}",
+            f"ENV PIP_TRUSTED_HOST={urlsplit(index).hostname}",
+        ],
+    )
+    return f"{repository}:{tag}"
 
 
 def _go_archive(root: Path, folders: list[Path], compiled: list[Path], cache: Path) -> bytes:

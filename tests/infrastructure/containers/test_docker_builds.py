@@ -5,19 +5,27 @@ import io
 import ipaddress
 import shutil
 import tarfile
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
-from infrastructure.containers import BuildFailed, ReplicaSpec, Resources
+from infrastructure.containers import BuildFailed, LogPosition, ReplicaSpec, Resources
 from infrastructure.containers.docker import DockerDriver, DockerOptions
-from infrastructure.containers.docker_builds import BuildOptions, DockerBuilds, docker_file
-from infrastructure.containers.docker_networks import SUBNETS
+from infrastructure.containers.docker_builds import (
+    NETWORK,
+    BuildOptions,
+    DockerBuilds,
+    docker_file,
+)
+from infrastructure.containers.docker_networks import SUBNETS, DockerNetworks
 from infrastructure.containers.docker_request import API_VERSION
 from infrastructure.containers.python_image import python_image
 from infrastructure.sources import Runtime
@@ -25,10 +33,10 @@ from infrastructure.sources.conventions import StartPlan
 from infrastructure.sources.folder import FolderSources
 from tests.docker.hardening import build_deviations
 from tests.images.programs import busybox_archive, catalogue
-from tests.images.runtimes import go_base, node_base
+from tests.images.runtimes import go_base, node_base, pip_base
 from tests.infrastructure.archives.hostile import tarred, zipped
 from tests.infrastructure.containers.test_drivers import until_answering
-from tests.infrastructure.containers.test_process_builds import EXAMPLES, echoed, sample
+from tests.infrastructure.containers.test_process_builds import EXAMPLES, echoed, sample, wheel
 from tests.node import node
 
 Make = Callable[..., ReplicaSpec]
@@ -42,10 +50,11 @@ class Place:
         self.sources = FolderSources(folder)
         self.lines: list[str] = []
         installation = f"t{uuid.uuid4().hex[:8]}"
+        self.bases: dict[Runtime, str] = dict.fromkeys(("python", "node", "go"), base)
         builds = DockerBuilds(
             installation,
             self.sources,
-            BuildOptions(bases=dict.fromkeys(("python", "node", "go"), base), **limits),  # type: ignore[arg-type]
+            BuildOptions(bases=self.bases, **limits),  # type: ignore[arg-type]
             told=lambda _spec, line: self.lines.append(line),
         )
         options = DockerOptions(installation=installation, host=engine)
@@ -131,6 +140,52 @@ async def test_a_sample_answers_with_the_request(
     finally:
         await place.driver.clear()
         await place.driver.close()
+
+
+WHEEL = "thing-1.0-py3-none-any.whl"
+
+
+@contextmanager
+def package_index(address: str, folder: Path) -> Iterator[str]:
+    """Serve the packages in a folder as an index does (PEP 503); yield where."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer((address, 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://{address}:{server.server_port}/simple/"
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+async def test_what_python_code_requires_comes_from_an_index(
+    tmp_path: Path, docker_engine: str, spec: Make
+) -> None:
+    (packages := tmp_path / "index" / "simple" / "thing").mkdir(parents=True)
+    (packages / WHEEL).write_bytes(wheel())
+    place = Place(tmp_path / "sources", docker_engine, "")
+    api = docker.APIClient(base_url=docker_engine, version=API_VERSION)
+    name = DockerNetworks(place.driver._options.installation, internal=False).ensure(api, NETWORK)
+    [subnet] = api.inspect_network(name)["IPAM"]["Config"]
+    base = ""
+    try:
+        with package_index(subnet["Gateway"], tmp_path / "index") as index:
+            base = pip_base(api, packages / WHEEL, tmp_path, index=index)
+            place.bases["python"] = base
+            program = b"import thing, time; print(thing.WORD, flush=True); time.sleep(600)"
+            files = {"main.py": program, "requirements.txt": b"thing==1.0\n"}
+            await place.driver.start(spec(await place.upload(zipped(files))))
+        [replica] = await place.driver.list_replicas()
+        async for lines in place.driver.logs(replica, LogPosition()):
+            assert [line.text for line in lines] == ["fetched"]
+            break
+    finally:
+        await place.driver.clear()
+        await place.driver.close()
+        if base:
+            api.remove_image(base, force=True)
+        api.close()
 
 
 PIP = b"""#!/bin/sh
