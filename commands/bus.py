@@ -41,6 +41,8 @@ State = TypeVar("State", bound=msgspec.Struct)
 
 ATTEMPTS_MAX = 12
 STATES_MAX = 20_000
+HISTORY_PAGE = 100
+"""Events read at once: of a long history no more is in memory, and others have their turns."""
 
 Handler = Callable[[Any, Work], Awaitable[Any]]
 Handlers = Mapping[type[msgspec.Struct], Handler]
@@ -93,8 +95,10 @@ class Store(Protocol):
         """Append all or nothing."""
         ...
 
-    async def read_stream(self, stream_id: str, *, after: int = 0) -> Sequence[RecordedEvent]:
-        """Return a stream's events."""
+    async def read_stream(
+        self, stream_id: str, *, after: int = 0, limit: int | None = None
+    ) -> Sequence[RecordedEvent]:
+        """Return a stream's events, at most so many."""
         ...
 
     async def versions(self, stream_ids: Sequence[str]) -> dict[str, int]:
@@ -217,6 +221,16 @@ class Bus:
         if state is not None:
             self._states.put(stream_id, state, version, personal=personal)
         return Loaded(aggregate, stream_id, state, version, personal=personal)
+
+    async def history(self, stream_id: str) -> AsyncIterator[Event]:
+        """Return every event of a stream, the first one first."""
+        after = 0
+        while page := await self._store.read_stream(stream_id, after=after, limit=HISTORY_PAGE):
+            for event in await self._codec.decode_all(page):
+                if isinstance(event, Exception):
+                    raise event
+                yield event  # type: ignore[misc] # by catalogue
+            after = page[-1].version
 
     async def _was_out_of_date(self, work: Work, *, but: Collection[str] = ()) -> bool:
         """Tell whether the decision rests on a state that somebody else has changed since.

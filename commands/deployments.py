@@ -10,6 +10,7 @@ from commands.work import Loaded, Work
 from domain.deployments.deployment import DEPLOYMENT, Deployment
 from domain.deployments.events import DeploymentDeleted, DeploymentRequested
 from domain.deployments.quota import TEAM_QUOTA, TeamQuota
+from domain.deployments.revisions import revision_after
 from domain.deployments.values import (
     Blueprint,
     HealthCheck,
@@ -239,7 +240,10 @@ async def restart_deployment(command: RestartDeployment, work: Work) -> Changed:
 async def roll_back_deployment(command: RollBackDeployment, work: Work) -> Changed:
     """Ask for an earlier revision to run again."""
     deployment = await _theirs(command.deployment_id, work)
-    events = deployment.present.roll_back(command.revision, by=work.actor.id)
+    state = deployment.present
+    number = state.rollback_target(command.revision)
+    past = None if number in state.blueprints else await _past_of(deployment, number, work)
+    events = state.roll_back(number, by=work.actor.id, past=past)
     return await _done(deployment, events, work, quota=command.quota)
 
 
@@ -318,6 +322,16 @@ async def _theirs(deployment_id: str, work: Work) -> Loaded[Deployment]:
         raise NotFound
     work.must_hold("deployments:write", team_id=deployment.present.team_id)
     return deployment
+
+
+async def _past_of(deployment: Loaded[Deployment], number: int, work: Work) -> Blueprint | None:
+    """Return what a revision was made of that is too old for the state to know it."""
+    revision = None
+    async for event in work.history(deployment):
+        revision = revision_after(event, revision)
+        if revision is not None and revision.number == number:
+            return revision.blueprint
+    return None
 
 
 async def _quota_of(team_id: str, work: Work) -> Loaded[TeamQuota]:

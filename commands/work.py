@@ -5,7 +5,7 @@ the bus appends everything at once, so a handler may be run again from the start
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -107,6 +107,10 @@ class Repository(Protocol):
         """Return the aggregate; `fresh` asks the log itself even when a state is cached."""
         ...
 
+    def history(self, stream_id: str) -> AsyncIterator[Event]:
+        """Return every event of a stream, the first one first."""
+        ...
+
 
 class Work:
     """Everything one run of a handler sees and says."""
@@ -172,6 +176,10 @@ class Work:
         loaded = await self._repository.load(aggregate, stream_id, fresh=fresh or self._fresh)
         self._loaded[stream_id] = loaded  # type: ignore[assignment] # states are invariant
         return loaded
+
+    def history(self, loaded: Loaded[State]) -> AsyncIterator[Event]:
+        """Return all that happened to it, for what its state does not remember: seldom needed."""
+        return self._repository.history(loaded.stream_id)
 
     def create(self, aggregate: Aggregate[State], stream_id: str) -> Loaded[State]:
         """Return an aggregate under a new id: nothing can be there yet, so nothing is read."""

@@ -24,6 +24,7 @@ from domain.deployments.events import (
     RevisionFailed,
 )
 from domain.deployments.replicas import Replica, evolve_replicas, replica_change
+from domain.deployments.revisions import blueprint_of
 from domain.deployments.values import (
     Blueprint,
     Capacity,
@@ -50,11 +51,11 @@ class NoEarlierRevision(RuleViolated):
 
 
 class UnknownRevision(RuleViolated):
-    """There is no such revision, or it is too old to go back to."""
+    """There is no such revision, or it ran before the deployment was transferred."""
 
 
 BLUEPRINTS_KEPT = 50
-"""How many revisions back one can go."""
+"""So many are in the state; what older revisions were made of, the history tells."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +69,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     visibility: Visibility = "private"
     revision: int = 1
     blueprints: dict[int, Blueprint] = {}
-    """By revision: the newest ones, the present one among them."""
+    """By revision: the newest ones, the present one, and the last that was live."""
+    first_revision: int = 1
+    """Of the team whose it is: what was before it is sealed for another one."""
     lived: tuple[int, ...] = ()
     """The revisions that were live once, in the order in which they became it."""
     status: Status = Status.PENDING
@@ -140,27 +143,40 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
             )
         ]
 
-    def roll_back(self, to_revision: int | None, *, by: str) -> list[Event]:
-        """Ask for an earlier revision to run again: the last live one unless told which."""
-        self._must_stay()
-        if to_revision is None:
-            earlier = [number for number in self.lived if number != self.revision]
-            if not earlier:
-                raise NoEarlierRevision
-            to_revision = earlier[-1]
-        if to_revision not in self.blueprints:
-            raise UnknownRevision(kept=sorted(self.blueprints))
-        if self.blueprints[to_revision] == self.blueprint:
+    def roll_back(
+        self, to_revision: int | None, *, by: str, past: Blueprint | None = None
+    ) -> list[Event]:
+        """Ask for an earlier revision to run again: the last live one unless told which.
+
+        `past`: what it was made of, where the state no longer knows.
+        """
+        number = self.rollback_target(to_revision)
+        blueprint = self.blueprints.get(number, past)
+        if blueprint is None:
+            raise self._unknown_revision()
+        if blueprint == self.blueprint:
             return []
         return [
             DeploymentRolledBack(
                 revision=self._next_revision,
                 previously=self.revision,
-                to_revision=to_revision,
-                blueprint=self.blueprints[to_revision],
+                to_revision=number,
+                blueprint=blueprint,
                 rolled_back_by=by,
             )
         ]
+
+    def rollback_target(self, to_revision: int | None) -> int:
+        """Return the revision to go back to: the last one that was live unless told which."""
+        self._must_stay()
+        if to_revision is None:
+            earlier = [number for number in self.lived if number != self.revision]
+            if not earlier:
+                raise NoEarlierRevision
+            return earlier[-1]
+        if not self.first_revision <= to_revision < self._next_revision:
+            raise self._unknown_revision()
+        return to_revision
 
     def transfer(self, team_id: str, blueprint: Blueprint, *, by: str) -> list[Event]:
         """Give it to another team, for which the blueprint is sealed. To its own: nothing."""
@@ -229,6 +245,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _next_revision(self) -> int:
         return max(self.blueprints) + 1
+
+    def _unknown_revision(self) -> UnknownRevision:
+        return UnknownRevision(first=self.first_revision, last=self._next_revision - 1)
 
     def _must_stay(self) -> None:
         if self.status in {Status.DELETING, Status.DELETED}:
@@ -332,19 +351,6 @@ def evolve(state: Deployment | None, event: Event) -> Deployment | None:
     )
 
 
-def blueprint_of(event: DeploymentRequested) -> Blueprint:
-    """Return what the first revision is made of."""
-    return Blueprint(
-        image=event.image,
-        image_digest=event.image_digest,
-        port=event.port,
-        environment=event.environment,
-        resources=event.resources,
-        health_check=event.health_check,
-        registry_auth=event.registry_auth,
-    )
-
-
 def _evolve_revision(state: Deployment, event: Event) -> Deployment | None:
     match event:
         case DeploymentUpdated():
@@ -360,7 +366,11 @@ def _evolve_revision(state: Deployment, event: Event) -> Deployment | None:
         case DeploymentRolledBack() | DeploymentTransferred():
             if isinstance(event, DeploymentTransferred):  # nothing of before is for the new team
                 state = msgspec.structs.replace(
-                    state, team_id=event.team_id, blueprints={}, lived=()
+                    state,
+                    team_id=event.team_id,
+                    first_revision=event.revision,
+                    blueprints={},
+                    lived=(),
                 )
             return _begin(state, event.revision, event.blueprint)
         case RevisionBecameLive():
@@ -371,13 +381,13 @@ def _evolve_revision(state: Deployment, event: Event) -> Deployment | None:
 
 def _begin(state: Deployment, revision: int, blueprint: Blueprint) -> Deployment:
     """Make a revision the present one."""
-    kept = {**state.blueprints, revision: blueprint}
-    newest = sorted(kept)[-BLUEPRINTS_KEPT:]
+    known = {**state.blueprints, revision: blueprint}
+    kept = {*sorted(known)[-BLUEPRINTS_KEPT:], revision, *state.lived[-1:]}
     state = msgspec.structs.replace(
         state,
         revision=revision,
         blueprint=blueprint,
-        blueprints={number: kept[number] for number in {*newest, revision}},
+        blueprints={number: known[number] for number in sorted(kept & known.keys())},
         restarts={},
     )
     return _status(state, Status.UPDATING)

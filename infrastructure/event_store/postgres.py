@@ -302,20 +302,22 @@ class PostgresEventStore:
                 " WHERE created_at < clock_timestamp() - interval '24 hours'"
             )
 
-    async def read_stream(self, stream_id: str, *, after: int = 0) -> Sequence[RecordedEvent]:
-        """Return one stream's events with a version greater than `after`, in order."""
+    async def read_stream(
+        self, stream_id: str, *, after: int = 0, limit: int | None = None
+    ) -> Sequence[RecordedEvent]:
+        """Return one stream's first `limit` events after a version, in order."""
         return await self._read(
             f"SELECT {_COLUMNS} FROM events"  # noqa: S608 - our own column names
-            " WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version",
-            (stream_id, after),
+            " WHERE originator_id = %s AND originator_version > %s"
+            " ORDER BY originator_version LIMIT %s",
+            (stream_id, after, limit),
         )
 
     async def read_last(self, stream_id: str) -> RecordedEvent | None:
         """Return a stream's newest event."""
         query = f"SELECT {_COLUMNS} FROM events WHERE originator_id = %s"  # noqa: S608 - ours
         query += " ORDER BY originator_version DESC LIMIT 1"
-        events = await self._read(query, (stream_id,))
-        return events[0] if events else None
+        return next(iter(await self._read(query, (stream_id,))), None)
 
     async def read_all(
         self, *, after: int, up_to: int | None = None, limit: int, without_data_of: str = ""
@@ -346,10 +348,8 @@ class PostgresEventStore:
     async def versions(self, stream_ids: Sequence[str]) -> dict[str, int]:
         """Return the newest version of each stream that has events."""
         async with self._pool.connection() as connection:
-            query = (
-                "SELECT originator_id, max(originator_version) FROM events"
-                " WHERE originator_id = ANY(%s) GROUP BY originator_id"
-            )
+            query = "SELECT originator_id, max(originator_version) FROM events"
+            query += " WHERE originator_id = ANY(%s) GROUP BY originator_id"
             cursor = await connection.execute(query, (list(stream_ids),))
             return {row[0]: row[1] for row in await cursor.fetchall()}
 

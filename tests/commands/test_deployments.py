@@ -5,19 +5,22 @@ import asyncio
 import msgspec
 import pytest
 
-from commands.bus import Context
+from commands.bus import HISTORY_PAGE, Context
 from commands.deployments import (
     SECRET_PURPOSE,
     AppNameTaken,
     DeleteDeployment,
     ReportReplicas,
+    RestartDeployment,
+    RollBackDeployment,
     ScaleDeployment,
     StartDeployment,
     StopDeployment,
     TransferDeployment,
+    UpdateDeployment,
 )
 from commands.work import Actor
-from domain.deployments.deployment import DEPLOYMENT
+from domain.deployments.deployment import BLUEPRINTS_KEPT, DEPLOYMENT, UnknownRevision
 from domain.deployments.quota import QuotaExceeded
 from domain.deployments.values import (
     InvalidAppName,
@@ -230,3 +233,55 @@ async def test_what_is_transferred_is_sealed_for_the_new_team_only(
     giving = TransferDeployment(deployment_id=kept, team_id=team_id)
     with pytest.raises(NotAllowed):
         await installation.dispatch(giving, bert.context)
+
+
+async def test_every_revision_there_was_can_be_gone_back_to(installation: Installation) -> None:
+    anna = await installation.register()
+    deployment_id = (
+        await installation.deploy(anna, environment={"TOKEN": "of the first"})
+    ).deployment_id
+    bus, context = installation.another_bus(), anna.context
+    restart = RestartDeployment(deployment_id=deployment_id)
+    for _ in range(HISTORY_PAGE):  # so that the revisions to come are on the history's next page
+        await bus.dispatch(restart, context)
+    for port in (8001, 8002):
+        update = UpdateDeployment(deployment_id=deployment_id, port=port, environment={})
+        await bus.dispatch(update, context)
+    for _ in range(BLUEPRINTS_KEPT):
+        await bus.dispatch(restart, context)
+    old = HISTORY_PAGE + 2
+    for revision, port in ((old, 8001), (1, 8000), (old + 1, 8002)):
+        back = RollBackDeployment(deployment_id=deployment_id, revision=revision)
+        await bus.dispatch(back, context)
+        state = (await bus.load(DEPLOYMENT, deployment_id, fresh=True)).present
+        assert revision not in state.blueprints
+        assert state.blueprint.port == port
+        sealed = state.blueprint.environment
+        vault = installation.another_vault()
+        await vault.load([anna.team_id])
+        opened = {name: vault.open(text, purpose=SECRET_PURPOSE) for name, text in sealed.items()}
+        assert opened == ({"TOKEN": "of the first"} if revision == 1 else {})
+    for unknown in (0, state.revision + 1):
+        back = RollBackDeployment(deployment_id=deployment_id, revision=unknown)
+        with pytest.raises(UnknownRevision):
+            await bus.dispatch(back, context)
+
+
+async def test_what_was_another_teams_is_not_gone_back_to(installation: Installation) -> None:
+    anna = await installation.register()
+    team_id = await installation.found_team(anna)
+    deployment_id = (await installation.deploy(anna)).deployment_id
+    transfer = TransferDeployment(deployment_id=deployment_id, team_id=team_id)
+    await installation.dispatch(transfer, anna.context)
+    update = UpdateDeployment(deployment_id=deployment_id, port=8001)
+    await installation.dispatch(update, anna.context)
+    with pytest.raises(UnknownRevision) as refused:
+        await installation.dispatch(
+            RollBackDeployment(deployment_id=deployment_id, revision=1), anna.context
+        )
+    assert refused.value.details == {"first": 2, "last": 3}
+    await installation.dispatch(
+        RollBackDeployment(deployment_id=deployment_id, revision=2), anna.context
+    )
+    state = (await installation.another_bus().load(DEPLOYMENT, deployment_id, fresh=True)).present
+    assert (state.revision, state.blueprint.port) == (4, 8000)

@@ -28,6 +28,7 @@ from domain.deployments.events import (
     RevisionBecameLive,
     RevisionFailed,
 )
+from domain.deployments.revisions import revision_after
 from domain.deployments.values import (
     Blueprint,
     ReplicaPhase,
@@ -37,6 +38,7 @@ from domain.deployments.values import (
     Visibility,
     revision_id,
 )
+from domain.kernel.events import Event
 from domain.kernel.ids import is_id
 from tests.scenario import Action, given
 
@@ -237,7 +239,14 @@ def test_there_is_nothing_to_go_back_to_at_first() -> None:
     given(DEPLOYMENT, *live).when(lambda d: d.roll_back(None, by=ANNA)).then_refused(
         NoEarlierRevision
     )
-    given(DEPLOYMENT, *live).when(lambda d: d.roll_back(7, by=ANNA)).then_refused(UnknownRevision)
+
+
+@pytest.mark.parametrize("number", [0, 3, 7])
+def test_what_never_was_cannot_be_gone_back_to(number: int) -> None:
+    refused = given(DEPLOYMENT, *live_again).when(lambda d: d.roll_back(number, by=ANNA))
+    refused.then_refused(UnknownRevision)
+    assert refused.refusal is not None
+    assert refused.refusal.details == {"first": 1, "last": 2}
 
 
 def test_going_back_to_what_runs_changes_nothing() -> None:
@@ -252,15 +261,68 @@ def test_numbers_of_revisions_are_never_used_twice() -> None:
     given(DEPLOYMENT, *live, updated(), failed, back).when(update()).then(updated(revision=3))
 
 
-def test_only_so_many_blueprints_are_kept() -> None:
-    past = [*live]
+def many_updates() -> list[Event]:
+    """The past of one that went live, and was then updated so often that the state forgets."""
+    past: list[Event] = [*live]
     for number in range(2, BLUEPRINTS_KEPT + 10):
         blueprint = msgspec.structs.replace(FIRST, resources=Resources(cpu_millis=number + 10))
         past.append(updated(number, number - 1, blueprint))
-    state = given(DEPLOYMENT, *past).state
+    return past
+
+
+def test_the_newest_blueprints_and_the_last_that_was_live_are_in_the_state() -> None:
+    state = given(DEPLOYMENT, *many_updates()).state
     assert state is not None
-    assert len(state.blueprints) == BLUEPRINTS_KEPT
-    assert state.revision in state.blueprints
+    assert sorted(state.blueprints) == [1, *range(10, BLUEPRINTS_KEPT + 10)]
+    given(DEPLOYMENT, *many_updates()).when(observe(hopeless=state.revision)).then(
+        ReplicaStopped(replica_id="a"),
+        RevisionFailed(revision=59, reason="it never became ready"),
+        DeploymentRolledBack(
+            revision=1,
+            previously=59,
+            to_revision=1,
+            blueprint=FIRST,
+            rolled_back_by="provisioner",
+            reason="it never became ready",
+        ),
+    )
+
+
+def test_what_the_state_forgot_can_be_gone_back_to_with_what_the_history_tells() -> None:
+    scene = given(DEPLOYMENT, *many_updates())
+    scene.when(lambda d: d.roll_back(5, by=ANNA)).then_refused(UnknownRevision)
+    given(DEPLOYMENT, *many_updates()).when(lambda d: d.roll_back(5, by=ANNA, past=SECOND)).then(
+        DeploymentRolledBack(
+            revision=60, previously=59, to_revision=5, blueprint=SECOND, rolled_back_by=ANNA
+        )
+    )
+
+
+def test_the_history_tells_what_every_revision_was_made_of() -> None:
+    other = msgspec.structs.replace(SECOND, environment={"A": "sealed for the other"})
+    past = [
+        *live_again,
+        DeploymentRestarted(revision=3, previously=2, image="api:2", restarted_by=ANNA),
+        DeploymentRolledBack(
+            revision=4, previously=3, to_revision=1, blueprint=FIRST, rolled_back_by=ANNA
+        ),
+        updated(4, 4, FIRST, replicas=2),
+        DeploymentTransferred(
+            team_id="org-0000000002",
+            from_team_id="org-0000000001",
+            revision=5,
+            previously=4,
+            blueprint=other,
+            transferred_by=ANNA,
+        ),
+    ]
+    told: dict[int, Blueprint] = {}
+    revision = None
+    for event in past:
+        revision = revision_after(event, revision)
+        assert revision is not None
+        told[revision.number] = revision.blueprint
+    assert told == {1: FIRST, 2: SECOND, 3: SECOND, 4: FIRST, 5: other}
 
 
 def test_a_revision_has_an_id_of_its_own() -> None:
@@ -287,6 +349,10 @@ def test_what_is_given_to_another_team_runs_anew_there_and_leaves_its_past_behin
     given(DEPLOYMENT, *live_again, transferred).when(
         lambda d: d.roll_back(None, by=ANNA)
     ).then_refused(NoEarlierRevision)
+    for earlier in (1, 2):
+        given(DEPLOYMENT, *live_again, transferred).when(
+            lambda d, earlier=earlier: d.roll_back(earlier, by=ANNA, past=FIRST)  # type: ignore[misc]
+        ).then_refused(UnknownRevision)
     given(DEPLOYMENT, *live_again).when(
         lambda d: d.transfer("org-0000000001", FIRST, by=ANNA)
     ).then_nothing_happened()
