@@ -59,6 +59,7 @@ EXAMPLES: Mapping[str, object] = {
     "cpu": "250m",
     "memory": "128Mi",
     "storage": "64Mi",
+    "pids": 256,
     "path": "/health",
     "url": "http://shop.apps.localhost:8080",
     "uptime": "2h 30m 45s",

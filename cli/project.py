@@ -34,6 +34,7 @@ class Project:
     health_command: str | None = None
     cpu: str | None = None
     memory: str | None = None
+    pids: int | None = None
     env: dict[str, str] | None = None
 
     def over(self, base: "Project") -> "Project":
@@ -104,7 +105,13 @@ def guessed_name(folder: Path) -> str | None:
 
 
 def _check(file: Path, said: dict[str, Any]) -> None:
-    kinds: dict[str, type] = {"port": int, "replicas": int, "public": bool, "env": dict}
+    kinds: dict[str, type] = {
+        "port": int,
+        "replicas": int,
+        "pids": int,
+        "public": bool,
+        "env": dict,
+    }
     for name, value in said.items():
         kind = kinds.get(name, str)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

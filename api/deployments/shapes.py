@@ -29,6 +29,7 @@ MASK = "********"
 
 Cpu = Annotated[str, checked(values.cpu_millis), Field(examples=["100m"])]
 Memory = Annotated[str, checked(values.memory_bytes), Field(examples=["128Mi"])]
+Pids = Annotated[Integer, Field(ge=values.PIDS_RANGE[0], le=values.PIDS_RANGE[1])]
 
 
 class ResourcesIn(Input):
@@ -39,6 +40,9 @@ class ResourcesIn(Input):
     storage: Annotated[str | None, Field(max_length=20, examples=["64Mi"])] = None
     """Room for files in /tmp and in what the image declares as a VOLUME, each. It lies in memory,
     is at most half of it and is gone with the replica; 64Mi unless that is too much."""
+    pids: Pids = values.Resources().pids
+    """How many processes and threads, together. The kernel holds a container to it; where replicas
+    are processes of the platform's own machine, without Docker, nothing does."""
 
     @model_validator(mode="after")
     def _can_be_given(self) -> Self:
@@ -55,6 +59,7 @@ class ResourcesIn(Input):
             cpu_millis=values.cpu_millis(self.cpu),
             memory_bytes=memory,
             storage_bytes=values.storage_bytes(self.storage, memory=memory),
+            pids=values.pids(self.pids),
         )
 
 
@@ -209,6 +214,8 @@ class ResourcesOut(Output):
     cpu: str
     memory: str
     storage: str
+    pids: int
+    """Processes and threads; only a container is held to it."""
 
 
 class HealthCheckOut(Output):
@@ -352,6 +359,7 @@ def deployment_of(row: DeploymentRow, gateway_url: str) -> DeploymentOut:
             cpu=values.cpu_text(row.resources.cpu_millis),
             memory=values.memory_text(row.resources.memory_bytes),
             storage=values.memory_text(row.resources.storage_bytes),
+            pids=row.resources.pids,
         ),
         health_check=_health_check_of(check) if check is not None else None,
         visibility=row.visibility,

@@ -58,6 +58,9 @@ HealthCommand = Annotated[
 ]
 Cpu = Annotated[str | None, typer.Option(help="What a replica may use: 250m is a quarter.")]
 Memory = Annotated[str | None, typer.Option(help="What a replica may use: 256Mi.")]
+Pids = Annotated[
+    int | None, typer.Option(help="How many processes and threads a replica may have: 256.")
+]
 
 
 def init(
@@ -109,6 +112,7 @@ def deploy(
     health_command: HealthCommand = None,
     cpu: Cpu = None,
     memory: Memory = None,
+    pids: Pids = None,
     team: Team = None,
     no_wait: NoWait = False,
     timeout: Seconds = 900,
@@ -132,6 +136,7 @@ def deploy(
         health_command=health_command,
         cpu=cpu,
         memory=memory,
+        pids=pids,
         team=team,
     )
     wanted = _wanted(folder, said)
@@ -237,8 +242,8 @@ def _settings(wanted: Project, known: dict[str, Any]) -> dict[str, Any]:
         settings["visibility"] = "public" if wanted.public else "private"
     if check := _health_check(wanted):
         settings["healthCheck"] = check
-    if wanted.cpu is not None or wanted.memory is not None:
-        said = _without_none({"cpu": wanted.cpu, "memory": wanted.memory})
+    said = _without_none({"cpu": wanted.cpu, "memory": wanted.memory, "pids": wanted.pids})
+    if said:
         settings["resources"] = {**known.get("resources", {}), **said}
     return settings
 

@@ -100,7 +100,7 @@ def show(
         ("Replicas", found["replicas"]),
         ("Revision", _revision_text(found)),
         ("Callable", "by all" if found["visibility"] == "public" else "with a key"),
-        ("Each may use", f"{found['resources']['cpu']} CPU, {found['resources']['memory']}"),
+        ("Each may use", _resources_text(found["resources"])),
         ("Health check", check["path"] if check else "an open port"),
         ("Variables", sorted(found["envVars"])),
         ("Team", found["teamId"]),
@@ -325,6 +325,10 @@ def _revision_text(found: dict[str, Any]) -> str:
     if live == found["revision"]:
         return f"{live}, live"
     return f"{found['revision']}, {f'{live} is live' if live else 'none is live'}"
+
+
+def _resources_text(found: dict[str, Any]) -> str:
+    return f"{found['cpu']} CPU, {found['memory']}, {found['pids']} processes and threads"
 
 
 def _short_image(image: str) -> str:

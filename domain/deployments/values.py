@@ -49,6 +49,8 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory_bytes: int = 256 * 1024**2
     storage_bytes: int = 64 * 1024**2
     """Room for files, which lie in memory and are gone with the replica."""
+    pids: int = 256
+    """Processes and threads together, in a container."""
 
 
 HealthKind = Literal["http", "tcp", "command", "image"]
@@ -140,7 +142,7 @@ class InvalidImage(RuleViolated):
 
 
 class InvalidQuantity(RuleViolated):
-    """This is not an amount of processor, memory or storage."""
+    """This is not an amount of processor, memory, storage or processes."""
 
 
 class InvalidEnvironment(RuleViolated):
@@ -195,6 +197,7 @@ _MEMORY_UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 CPU_MILLIS_RANGE = (10, 64_000)
 MEMORY_RANGE = (8 * 1024**2, 256 * 1024**3)
 STORAGE_RANGE = (1024**2, 10 * 1024**3)
+PIDS_RANGE = (16, 4096)
 STORAGE_SHARE = 2
 """Storage is at most memory divided by this: full storage must not mean that memory is over."""
 
@@ -246,6 +249,14 @@ def storage_bytes(text: str | None, *, memory: int) -> int:
     if size > most:
         raise InvalidQuantity("Storage lies in memory: it can be half of the memory at most.")
     return size
+
+
+def pids(count: int) -> int:
+    """Return how many processes and threads one replica may have; raises `InvalidQuantity`."""
+    low, high = PIDS_RANGE
+    if not low <= count <= high:
+        raise InvalidQuantity(f"Processes and threads must be between {low} and {high}.")
+    return count
 
 
 def cpu_text(millis: int) -> str:

@@ -52,6 +52,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     cpu_millis: int = 500
     memory_bytes: int = 256 * 1024**2
     storage_bytes: int = 64 * 1024**2
+    pids: int = 256
 
 
 class RegistryAuth(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +92,11 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def config_hash(self) -> str:
         """What a running replica is compared with to see whether it is still what is wanted."""
+        resources = msgspec.to_builtins(self.resources)
+        if self.resources.pids == Resources().pids:
+            del resources["pids"]  # what runs since before this could be chosen stays as it is
         wanted = msgspec.json.encode(
-            (self.image, self.port, self.env, self.resources, self.revision), order="sorted"
+            (self.image, self.port, self.env, resources, self.revision), order="sorted"
         )
         return hashlib.sha256(wanted).hexdigest()[:16]
 

@@ -1,6 +1,6 @@
 """What is asked of the Docker engine: pure functions from a replica to a request.
 
-Nothing here comes from a user but the image, the environment, the port and the two limits; all that
+Nothing here comes from a user but the image, the environment, the port and the limits; all that
 decides what a container may do to its host is a constant. `tests/infrastructure/containers` reads
 it back from the engine for every container it ever made.
 """
@@ -25,9 +25,9 @@ from infrastructure.containers import (
 API_VERSION = "1.41"
 """The oldest engine that is supported (20.10) speaks this; newer ones understand it."""
 PREFIX = "tallyport"
-PIDS_MAX = 256
 FILES_MAX = 16_384
 PROCESSES_MAX = 1_024
+"""Of one user, which all replicas of a deployment are: room for four full ones on this engine."""
 SCRATCH = "/tmp"  # noqa: S108 - the container's own
 USER_IDS = range(20_000, 60_000)
 
@@ -149,11 +149,11 @@ def _host_config(
         tmpfs=dict.fromkeys((SCRATCH, *volumes), scratch),
         ipc_mode="private",
         network_mode=network,
-        pids_limit=PIDS_MAX,
+        pids_limit=spec.resources.pids,
         mem_limit=spec.resources.memory_bytes,
         memswap_limit=spec.resources.memory_bytes,
         nano_cpus=spec.resources.cpu_millis * 1_000_000,
-        ulimits=ulimits(),
+        ulimits=ulimits(max(PROCESSES_MAX, 4 * spec.resources.pids)),
         oom_kill_disable=False,
         log_config=LogConfig(
             type="local",
@@ -167,11 +167,11 @@ def _host_config(
     )
 
 
-def ulimits() -> list[Ulimit]:
+def ulimits(processes: int = PROCESSES_MAX) -> list[Ulimit]:
     """Return what every process may open and start; it leaves no core behind."""
     return [
         Ulimit(name="nofile", soft=FILES_MAX, hard=FILES_MAX),
-        Ulimit(name="nproc", soft=PROCESSES_MAX, hard=PROCESSES_MAX),
+        Ulimit(name="nproc", soft=processes, hard=processes),
         Ulimit(name="core", soft=0, hard=0),
     ]
 

@@ -64,7 +64,12 @@ async def test_a_deployment_is_answered_as_the_contract_says(api: Api) -> None:
 
     shown = (await anna.get(f"/v1/deployments/{made['id']}")).json()
     assert shown["envVars"] == {"DEBUG": "********", "GREETING": "********"}
-    assert shown["resources"] == {"cpu": "100m", "memory": "128Mi", "storage": "64Mi"}
+    assert shown["resources"] == {
+        "cpu": "100m",
+        "memory": "128Mi",
+        "storage": "64Mi",
+        "pids": 256,
+    }
     assert shown["healthCheck"]["path"] == "/health"
     assert shown["healthCheck"]["periodSeconds"] == 7
     assert (shown["port"], shown["replicas"], shown["visibility"]) == (8080, 2, "public")
@@ -107,10 +112,14 @@ async def test_storage_is_what_was_asked_for_or_what_the_memory_allows(
         {"storage": "64mb"},
         {"storage": 64},
         {"storage": ""},
+        {"pids": 15},
+        {"pids": 4097},
+        {"pids": "256"},
+        {"pids": True},
         {"disk": "1Gi"},
     ],
 )
-async def test_storage_that_cannot_be_given_is_refused(api: Api, wish: dict[str, object]) -> None:
+async def test_what_cannot_be_given_is_refused(api: Api, wish: dict[str, object]) -> None:
     anna = await api.join()
     body = {"appName": "shop", "image": "tallyport/echo", "port": 8080, "resources": wish}
     assert is_problem(await anna.post("/v1/deployments", body), 422)
@@ -415,7 +424,7 @@ async def test_an_update_changes_what_is_named_and_nothing_else(api: Api) -> Non
     answer = await anna.ask(
         "PUT",
         f"/v1/deployments/{deployment_id}",
-        {"envVars": {"GREETING": "hello"}, "resources": {"cpu": "250m", "memory": "64Mi"}},
+        {"envVars": {"GREETING": "hello"}, "resources": {"memory": "64Mi", "pids": 512}},
     )
     assert answer.status_code == 200, answer.text
     assert answer.json()["status"] == "updating"
@@ -429,6 +438,7 @@ async def test_an_update_changes_what_is_named_and_nothing_else(api: Api) -> Non
         "updatedAt",
     }
     assert "hello" not in str(after)
+    assert after["resources"] == {"cpu": "500m", "memory": "64Mi", "storage": "32Mi", "pids": 512}
 
 
 async def test_single_variables_are_changed_and_taken_out_and_the_others_stay(api: Api) -> None:

@@ -7,7 +7,8 @@ from infrastructure.containers.docker import DockerDriver
 
 LABELS = {"installation", "deployment", "team", "replica", "revision", "config_hash"}
 OURS = {"TALLYPORT_REPLICA_ID", "TALLYPORT_DEPLOYMENT_ID"}
-ULIMITS = {"nofile": 16_384, "nproc": 1_024, "core": 0}
+ULIMITS = {"nofile": 16_384, "core": 0}
+PROCESSES_MAX = 1_024
 LOGS = {"Type": "local", "Config": {"max-size": "10m", "max-file": "3"}}
 MOUNT_FLAGS = {"noexec", "nosuid", "nodev"}
 
@@ -67,7 +68,7 @@ def deviations(details: Mapping[str, Any]) -> list[str]:
         "User": user.isdigit() and int(user) >= 20_000,
         "IpcMode": host.get("IpcMode") == "private",
         "NetworkMode": host.get("NetworkMode") == own_network,
-        "PidsLimit": host.get("PidsLimit") == 256,
+        "PidsLimit": 16 <= (host.get("PidsLimit") or 0) <= 4096,
         "NanoCpus": bool(host.get("NanoCpus")),
         "LogConfig": host.get("LogConfig") == LOGS,
         "RestartPolicy": (host.get("RestartPolicy") or {}).get("Name") == "no",
@@ -103,7 +104,8 @@ def _what_all_must_be(details: Mapping[str, Any]) -> dict[str, bool]:
         "Links": not host.get("Links"),
         "Runtime": host.get("Runtime", "runc") in {"runc", "runsc"},
         "Memory": bool(host.get("Memory")) and host["Memory"] == host.get("MemorySwap"),
-        "Ulimits": {each["Name"]: each["Hard"] for each in host.get("Ulimits") or ()} == ULIMITS,
+        "Ulimits": {each["Name"]: each["Hard"] for each in host.get("Ulimits") or ()}
+        == ULIMITS | {"nproc": max(PROCESSES_MAX, 4 * (host.get("PidsLimit") or 0))},
         "OomKillDisable": not host.get("OomKillDisable"),
         "PublishAllPorts": host.get("PublishAllPorts") is False,
         "PortBindings": not host.get("PortBindings"),

@@ -25,6 +25,7 @@ from domain.deployments.values import (
     image,
     memory_bytes,
     memory_text,
+    pids,
 )
 
 
@@ -233,6 +234,17 @@ def test_an_amount_of_memory_is_read(text: str, size: int) -> None:
 def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
     with pytest.raises(InvalidQuantity):
         memory_bytes(text)
+
+
+@pytest.mark.parametrize("count", [16, 256, 4096])
+def test_a_number_of_processes_within_the_bounds_is_taken(count: int) -> None:
+    assert pids(count) == count
+
+
+@pytest.mark.parametrize("count", [-1, 0, 15, 4097])
+def test_too_few_or_too_many_processes_are_refused(count: int) -> None:
+    with pytest.raises(InvalidQuantity):
+        pids(count)
 
 
 @for_all(st.integers(8 << 10, 256 << 20))

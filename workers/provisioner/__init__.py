@@ -66,6 +66,7 @@ class DesiredDeployment(msgspec.Struct, frozen=True, kw_only=True):
                 cpu_millis=self.resources.cpu_millis,
                 memory_bytes=self.resources.memory_bytes,
                 storage_bytes=self.resources.storage_bytes,
+                pids=self.resources.pids,
             ),
             registry_auth=self.registry_auth,
             own_check=self.health_check is not None and self.health_check.kind == "image",

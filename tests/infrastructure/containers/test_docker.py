@@ -44,13 +44,14 @@ MEMORY = 64 * 1024**2
 async def test_a_container_has_its_limits_and_nothing_of_ours_in_its_environment(
     docker_driver: InspectedDocker, spec: Make
 ) -> None:
-    limits = Resources(cpu_millis=250, memory_bytes=MEMORY, storage_bytes=8 * 1024**2)
+    limits = Resources(cpu_millis=250, memory_bytes=MEMORY, storage_bytes=8 * 1024**2, pids=512)
     await docker_driver.start(spec(resources=limits, env={"A": "b"}))
     [replica] = await docker_driver.list_replicas()
     details = docker_driver._api().inspect_container(replica.engine_id)
     host, config = details["HostConfig"], details["Config"]
     assert host["Memory"] == host["MemorySwap"] == MEMORY
     assert host["NanoCpus"] == 250_000_000
+    assert host["PidsLimit"] == 512
     assert list(host["Tmpfs"]) == ["/tmp"]
     assert "size=8388608" in host["Tmpfs"]["/tmp"].split(",")
     assert config["User"] == f"{user_id('dpl-1')}:{user_id('dpl-1')}"

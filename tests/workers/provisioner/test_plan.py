@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from domain.deployments.values import ReplicaPhase
+from domain.deployments.values import ReplicaPhase, Resources
 from infrastructure.containers import ActualReplica, ReplicaState
 from tests.workers.provisioner.scene import Attentive, wanted
 from workers.provisioner import DesiredDeployment, ProvisionerOptions
@@ -312,6 +312,15 @@ def test_replicas_with_another_content_than_wanted_are_replaced_one_at_a_time() 
     assert steps(desired, actual[1:], health(actual[1])) == [Start(desired.replica(1))]
     fresh = replica(1, of=desired)
     assert steps(desired, [fresh, actual[1]], health(fresh, actual[1])) == [Drain(actual[1])]
+
+
+def test_another_number_of_processes_is_another_content_and_the_usual_one_none() -> None:
+    usual, more = wanted(), wanted(resources=Resources(pids=512))
+    assert (
+        usual.replica(1).config_hash == "828aa9cacd845fbc"
+    )  # of those made before it could be chosen
+    assert more.replica(1).config_hash != usual.replica(1).config_hash
+    assert more.replica(1).resources.pids == 512
 
 
 def test_the_plan_converges_from_any_state_and_then_rests() -> None:

@@ -191,6 +191,16 @@ function More({ failure }: { failure?: Failure }) {
             field="resources.memory"
           />
           <Field
+            label="Processes and threads"
+            name="pids"
+            type="number"
+            min={16}
+            max={4096}
+            placeholder="256"
+            failure={failure}
+            field="resources.pids"
+          />
+          <Field
             label="Health path"
             name="healthPath"
             placeholder="/health"
@@ -241,6 +251,7 @@ function wishOf(
   const healthPath = textOf(form, "healthPath").trim() || predefined?.healthPath;
   const cpu = textOf(form, "cpu").trim();
   const memory = textOf(form, "memory").trim();
+  const pids = Number(textOf(form, "pids"));
   const user = textOf(form, "registryUser");
   let envVars: Record<string, string>;
   try {
@@ -255,7 +266,7 @@ function wishOf(
     port: predefined?.port ?? Number(textOf(form, "port")),
     replicas: Number(textOf(form, "replicas") || 1),
     envVars,
-    resources: { ...(cpu && { cpu }), ...(memory && { memory }) },
+    resources: { ...(cpu && { cpu }), ...(memory && { memory }), ...(pids && { pids }) },
     visibility: form.get("public") === "on" ? "public" : "private",
     teamId,
     ...(healthPath && {

@@ -56,7 +56,8 @@ export function OverviewTab({ deployment, news }: TabProps) {
             <dt>Each replica</dt>
             <dd>
               {cores(deployment.resources.cpu)} of a processor core,{" "}
-              {memory(deployment.resources.memory)} of memory
+              {memory(deployment.resources.memory)} of memory,{" "}
+              {plural(deployment.resources.pids, "process or thread", "processes and threads")}
             </dd>
             <dt>Health check</dt>
             <dd>

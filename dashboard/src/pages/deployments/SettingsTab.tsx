@@ -35,7 +35,11 @@ function Update({ deployment, changed }: TabProps) {
     const body = {
       image: textOf(form, "image").trim(),
       port: Number(textOf(form, "port")),
-      resources: { cpu: textOf(form, "cpu").trim(), memory: textOf(form, "memory").trim() },
+      resources: {
+        cpu: textOf(form, "cpu").trim(),
+        memory: textOf(form, "memory").trim(),
+        pids: Number(textOf(form, "pids")),
+      },
       ...(path !== (check?.path ?? "") && { healthCheck: path ? { path } : null }),
       visibility: form.get("public") === "on" ? ("public" as const) : ("private" as const),
     };
@@ -100,6 +104,17 @@ function Update({ deployment, changed }: TabProps) {
             defaultValue={deployment.resources.memory}
             failure={update.failure}
             field="resources.memory"
+          />
+          <Field
+            label="Processes and threads"
+            name="pids"
+            type="number"
+            min={16}
+            max={4096}
+            required
+            defaultValue={deployment.resources.pids}
+            failure={update.failure}
+            field="resources.pids"
           />
         </div>
         <Check
