@@ -82,6 +82,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "deployments.DeploymentRestarted@1": deployments.DeploymentRestarted,
     "deployments.DeploymentRolledBack@1": deployments.DeploymentRolledBack,
     "deployments.DeploymentTransferred@1": deployments.DeploymentTransferred,
+    "deployments.RevisionResolved@1": deployments.RevisionResolved,
     "deployments.RevisionBecameLive@1": deployments.RevisionBecameLive,
     "deployments.RevisionFailed@1": deployments.RevisionFailed,
     "deployments.DeploymentStopRequested@1": deployments.DeploymentStopRequested,

@@ -26,6 +26,7 @@ from domain.deployments.events import (
     ReplicaStopped,
     RevisionBecameLive,
     RevisionFailed,
+    RevisionResolved,
 )
 from domain.deployments.values import (
     Blueprint,
@@ -105,6 +106,7 @@ _REVISING = (
     DeploymentTransferred,
     RevisionBecameLive,
     RevisionFailed,
+    RevisionResolved,
 )
 
 _EVENTS: tuple[type[Event], ...] = (
@@ -267,7 +269,7 @@ def _replica(row: DeploymentRow, event: Event, at: datetime) -> DeploymentRow:
 
 DEPLOYMENTS = View(
     name="deployments",
-    version=4,
+    version=5,
     topic=Topic.EVENTS,
     row=DeploymentRow,
     key=("id",),

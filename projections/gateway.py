@@ -137,7 +137,7 @@ def _with_replicas(row: RouteRow, event: Event) -> RouteRow:
 
 ROUTES = View(
     name="gateway_routes",
-    version=4,
+    version=5,
     topic=Topic.EVENTS,
     row=RouteRow,
     key=("deployment_id",),

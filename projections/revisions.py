@@ -14,6 +14,7 @@ from domain.deployments.events import (
     DeploymentUpdated,
     RevisionBecameLive,
     RevisionFailed,
+    RevisionResolved,
 )
 from infrastructure.event_store import RecordedEvent
 from infrastructure.stream import Topic
@@ -69,7 +70,7 @@ def _changes(event: object, recorded: RecordedEvent) -> Sequence[Change]:
             | DeploymentTransferred()
         ):
             return [((name, event.previously), Superseded()), ((name, event.revision), event)]
-        case RevisionBecameLive() | RevisionFailed():
+        case RevisionResolved() | RevisionBecameLive() | RevisionFailed():
             return [((name, event.revision), event)]
     return []
 
@@ -81,6 +82,8 @@ def _fold(row: RevisionRow | None, event: object, recorded: RecordedEvent) -> Re
     if row is None:
         return None
     match event:
+        case RevisionResolved():
+            row = msgspec.structs.replace(row, image_digest=event.image_digest)
         case RevisionBecameLive():
             return msgspec.structs.replace(
                 row,
@@ -150,7 +153,7 @@ def _begun(row: RevisionRow | None, event: _Starting, recorded: RecordedEvent) -
 
 REVISIONS = View(
     name="revisions",
-    version=2,
+    version=3,
     topic=Topic.EVENTS,
     row=RevisionRow,
     key=("deployment_id", "number"),

@@ -19,11 +19,11 @@ from domain.deployments.events import (
     DeploymentTransferred,
     DeploymentUpdated,
     ReplicaStarted,
-    ReplicaStopped,
     RevisionBecameLive,
     RevisionFailed,
+    RevisionResolved,
 )
-from domain.deployments.replicas import Replica, evolve_replicas, replica_change
+from domain.deployments.replicas import Replica, evolve_replicas, replica_changes
 from domain.deployments.revisions import blueprint_of
 from domain.deployments.values import (
     Blueprint,
@@ -78,6 +78,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     replicas: dict[str, Replica] = {}
     restarts: dict[str, int] = {}
     """How often each replica of this revision was started again, where it was."""
+    resolved: bool = False
+    """Whether the engine told the digest of this revision's image."""
     failure: str | None = None
 
     @property
@@ -231,7 +233,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.status is Status.DELETED:
             return []
-        events = self._replica_changes(reports)
+        events = replica_changes(self.replicas, reports, restarts=self.restarts)
+        events += self._resolution(reports)
         after = DEPLOYMENT.replay(events, self) or self
         if hopeless_revision == self.revision and self.revision not in self.lived:
             reason = problem or _first_failure(reports) or "it never became ready"
@@ -275,21 +278,12 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
             ),
         ]
 
-    def _replica_changes(self, reports: Sequence[ReplicaReport]) -> list[Event]:
-        events: list[Event] = []
-        seen = {report.replica_id for report in reports}
-        for report in reports:
-            events += replica_change(
-                self.replicas.get(report.replica_id),
-                report,
-                restarts=self.restarts.get(report.replica_id, 0),
-            )
-        events += [
-            ReplicaStopped(replica_id=replica_id)
-            for replica_id in self.replicas
-            if replica_id not in seen
-        ]
-        return events
+    def _resolution(self, reports: Sequence[ReplicaReport]) -> list[Event]:
+        """Tell once which image is run, however the revision ends, unless a registry told it."""
+        if self.resolved or self.blueprint.image_digest or self.revision in self.lived:
+            return []
+        digest = _image_digest(reports, self.revision)
+        return [RevisionResolved(revision=self.revision, image_digest=digest)] if digest else []
 
     def _status_changes(
         self, reports: Sequence[ReplicaReport], *, problem: str | None, in_rotation: bool
@@ -313,12 +307,16 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     def _became_healthy(self, ready: int, reports: Sequence[ReplicaReport]) -> list[Event]:
         events: list[Event] = []
         if self.revision not in self.lived and ready > 0:
-            digests = {each.image_digest for each in reports if each.revision == self.revision}
-            digest = next(iter(sorted(filter(None, digests))), None)
+            digest = _image_digest(reports, self.revision)
             events.append(RevisionBecameLive(revision=self.revision, image_digest=digest))
         if self.status is not Status.RUNNING:
             events.append(DeploymentBecameHealthy(ready=ready))
         return events
+
+
+def _image_digest(reports: Sequence[ReplicaReport], revision: int) -> str | None:
+    digests = {each.image_digest for each in reports if each.revision == revision}
+    return next(iter(sorted(filter(None, digests))), None)
 
 
 def _first_failure(reports: Sequence[ReplicaReport]) -> str | None:
@@ -373,10 +371,13 @@ def _evolve_revision(state: Deployment, event: Event) -> Deployment | None:
                     lived=(),
                 )
             return _begin(state, event.revision, event.blueprint)
+        case RevisionResolved():
+            state = msgspec.structs.replace(state, resolved=True)
         case RevisionBecameLive():
-            return _lived(state, event.revision)
+            state = _lived(state, event.revision)
         case _:
             return None
+    return state
 
 
 def _begin(state: Deployment, revision: int, blueprint: Blueprint) -> Deployment:
@@ -389,6 +390,7 @@ def _begin(state: Deployment, revision: int, blueprint: Blueprint) -> Deployment
         blueprint=blueprint,
         blueprints={number: known[number] for number in sorted(kept & known.keys())},
         restarts={},
+        resolved=False,
     )
     return _status(state, Status.UPDATING)
 

@@ -92,6 +92,13 @@ class DeploymentTransferred(Event, frozen=True, kw_only=True):
     transferred_by: str
 
 
+class RevisionResolved(Event, frozen=True, kw_only=True):
+    """The engine told which image the revision's name stands for, as no registry had told it."""
+
+    revision: int
+    image_digest: str
+
+
 class RevisionBecameLive(Event, frozen=True, kw_only=True):
     """Every wanted replica of the revision is ready for the first time."""
 

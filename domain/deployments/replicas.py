@@ -1,6 +1,6 @@
 """What the log knows of a deployment's replicas, and what is new in a report about one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -24,9 +24,20 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     port: int | None = None
 
 
-def replica_change(
-    known: Replica | None, report: ReplicaReport, *, restarts: int = 0
+def replica_changes(
+    known: Mapping[str, Replica], reports: Sequence[ReplicaReport], *, restarts: Mapping[str, int]
 ) -> list[Event]:
+    """Return what is new, where the reports are of all replicas that there are."""
+    events: list[Event] = []
+    for report in reports:
+        replica_id = report.replica_id
+        events += _change(known.get(replica_id), report, restarts=restarts.get(replica_id, 0))
+    gone = known.keys() - {report.replica_id for report in reports}
+    events += [ReplicaStopped(replica_id=replica_id) for replica_id in known if replica_id in gone]
+    return events
+
+
+def _change(known: Replica | None, report: ReplicaReport, *, restarts: int) -> list[Event]:
     """Return what is new about one replica, whose start after so many restarts is known.
 
     One that ends before anybody saw it run is no news, unless it was started again for that.

@@ -514,13 +514,24 @@ async def test_every_revision_tells_when_it_was_live_and_how_it_ended(api: Api) 
     came_up = ReportReplicas(deployment_id=deployment_id, replicas=(ready,))
     await api.installation.dispatch(came_up, provisioner)
     assert (await anna.post(f"{path}/restart")).is_success
+    crashed = msgspec.structs.replace(
+        ready,
+        replica_id=f"{deployment_id}-2-1",
+        revision=2,
+        phase=ReplicaPhase.FAILED,
+        image_digest="sha256:2",
+    )
     failed = msgspec.structs.replace(
-        came_up, problem="exit code 3: no database", hopeless_revision=2
+        came_up,
+        replicas=(ready, crashed),
+        problem="exit code 3: no database",
+        hopeless_revision=2,
     )
     await api.installation.dispatch(failed, provisioner)
     await api.installation.caught_up()
     second, first = (await anna.get(f"{path}/revisions")).json()["revisions"]
     assert (second["status"], second["failure"]) == ("failed", "exit code 3: no database")
+    assert second["imageDigest"] == "sha256:2"  # although it never was live
     told = first["requestedAt"], first["liveAt"], second["requestedAt"], second["endedAt"]
     moments = [datetime.fromisoformat(each) for each in told]
     assert moments == sorted(moments)

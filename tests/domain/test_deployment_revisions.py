@@ -27,6 +27,7 @@ from domain.deployments.events import (
     ReplicaStopped,
     RevisionBecameLive,
     RevisionFailed,
+    RevisionResolved,
 )
 from domain.deployments.revisions import revision_after
 from domain.deployments.values import (
@@ -103,6 +104,10 @@ def ready(name: str, revision: int) -> tuple[ReplicaStarted, ReplicaBecameReady]
     )
 
 
+def resolved(revision: int) -> RevisionResolved:
+    return RevisionResolved(revision=revision, image_digest=f"sha256:{revision}")
+
+
 live = (
     requested,
     *ready("a", 1),
@@ -157,7 +162,7 @@ def test_an_update_is_done_when_only_new_replicas_are_there() -> None:
     (
         given(DEPLOYMENT, *live, updated())
         .when(observe(seen("a", 1), seen("b", 2)))
-        .then(*ready("b", 2))
+        .then(*ready("b", 2), resolved(2))
         .then_state(status=Status.UPDATING)
         .and_then()
         .when(observe(seen("b", 2)))
@@ -213,7 +218,52 @@ def test_a_verdict_about_an_older_revision_is_no_verdict_about_this_one() -> Non
 def test_while_the_old_revision_serves_a_failing_update_is_no_failed_deployment() -> None:
     given(DEPLOYMENT, *live, updated()).when(
         observe(seen("a", 1), seen("b", 2, ReplicaPhase.FAILED), problem="crash")
-    ).then_nothing_happened()
+    ).then(resolved(2))
+
+
+def test_which_image_a_revision_was_is_told_once_however_it_ends() -> None:
+    failing = given(DEPLOYMENT, *live, updated()).when(
+        observe(seen("a", 1), seen("b", 2, ReplicaPhase.STARTING))
+    )
+    failing.then(ReplicaStarted(replica_id="b", revision=2), resolved(2))
+    known = failing.and_then()
+    known.when(observe(seen("a", 1), seen("b", 2, ReplicaPhase.STARTING))).then_nothing_happened()
+    back = known.when(observe(seen("a", 1), problem="crash", hopeless=2))
+    assert [type(event) for event in back.events] == [
+        ReplicaStopped,
+        RevisionFailed,
+        DeploymentRolledBack,
+    ]
+    back.and_then().when(observe(seen("a", 1))).then(DeploymentBecameHealthy(ready=1))
+
+
+def test_a_revision_that_fails_at_once_tells_its_image_first() -> None:
+    given(DEPLOYMENT, *live, updated()).when(
+        observe(seen("a", 1), seen("b", 2, ReplicaPhase.FAILED), problem="crash", hopeless=2)
+    ).then(
+        resolved(2),
+        RevisionFailed(revision=2, reason="crash"),
+        DeploymentRolledBack(
+            revision=1,
+            previously=2,
+            to_revision=1,
+            blueprint=FIRST,
+            rolled_back_by="provisioner",
+            reason="crash",
+        ),
+    )
+
+
+def test_of_an_image_that_a_registry_told_the_engine_need_not_tell() -> None:
+    pinned = msgspec.structs.replace(SECOND, image_digest="sha256:told")
+    given(DEPLOYMENT, *live, updated(2, 1, pinned)).when(observe(seen("a", 1), seen("b", 2))).then(
+        *ready("b", 2)
+    )
+
+
+def test_where_no_engine_knows_an_image_nothing_is_told_of_it() -> None:
+    process = msgspec.structs.replace(seen("b", 2), image_digest=None)
+    given(DEPLOYMENT, *live, updated()).when(observe(seen("a", 1), process)).then(*ready("b", 2))
 
 
 def test_a_restart_is_a_new_revision_of_the_same() -> None:

@@ -9,5 +9,5 @@ def test_what_is_wanted_and_the_last_revisions_that_were_live_are_kept() -> None
     assert kept == {"code-10", "code-4", "code-5", "code-6", "code-7", "code-8"}
 
 
-def test_a_revision_too_old_to_go_back_to_keeps_nothing() -> None:
+def test_a_revision_that_the_state_forgot_keeps_nothing() -> None:
     assert images_kept(3, {3: Blueprint(image="code", port=80)}, lived=(1, 2)) == {"code"}
