@@ -35,6 +35,7 @@ MADE_AGAIN = (
     "gateway_traffic",
     "certificate_gateways",
     "process_reports",
+    "health_looks",
 )
 """Tables that stay, and whose rows come by themselves."""
 

@@ -8,7 +8,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
-from bootstrap.core import Core
+from bootstrap.core import Core, Pool
 from bootstrap.portals import fetch_documents
 from bootstrap.settings import Settings
 from bootstrap.sources import base_images, sources_of
@@ -30,6 +30,7 @@ from infrastructure.sealing import opened
 from projections.analytics.logs import ClickHouseLogSink
 from projections.analytics.samples import ClickHouseSampleSink
 from projections.deployments import DEPLOYMENTS, read_versions
+from projections.health_looks import note_health_looks
 from projections.news import ViewNews
 from projections.processes import tell_report
 from workers.provisioner import DeploymentObservation, DesiredDeployment, ProvisionerOptions
@@ -41,6 +42,7 @@ from workers.provisioner.sampler import Sampler, SamplerOptions
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 STATUS_SECONDS = 10.0
+LOOKS_SECONDS = 10.0
 PROVISIONER = Context(actor=Actor(id="provisioner"))
 
 
@@ -81,6 +83,7 @@ async def provision(core: Core) -> None:
             group.create_task(sampler.run())
             group.create_task(let_go(driver, desired.images))
             group.create_task(tell_status(core, worker, driver))
+            group.create_task(tell_looks(core.pool, worker))
             group.create_task(fetch_documents(core))
     finally:
         await end(telling)
@@ -100,6 +103,25 @@ async def tell_status(core: Core, worker: Provisioner, driver: ContainerDriver) 
         except (psycopg.Error, PoolTimeout, OSError) as error:
             structlog.get_logger().warning("status not told", error=type(error).__name__)
         await asyncio.sleep(STATUS_SECONDS)
+
+
+async def tell_looks(
+    pool: Pool, worker: Provisioner, *, every_seconds: float = LOOKS_SECONDS
+) -> None:
+    """Say again and again when each deployment's health was last looked at. Never returns."""
+    told: object = None
+    while True:
+        await asyncio.sleep(every_seconds)
+        looks, deployments = worker.health_looks, worker.deployments
+        if deployments is None or (looks, deployments) == told:
+            continue
+        try:
+            async with pool.connection() as connection:
+                await note_health_looks(connection, looks, deployment_ids=deployments)
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            structlog.get_logger().warning("health looks not told", error=type(error).__name__)
+        else:
+            told = (looks, deployments)
 
 
 async def remove_replicas(settings: Settings, installation: str) -> None:

@@ -12,6 +12,7 @@ from infrastructure.certificates.postgres import CERTIFICATES_SCHEMA
 from infrastructure.event_store.postgres import EVENT_STORE_SCHEMA
 from infrastructure.sealing.postgres import SEALING_SCHEMA
 from infrastructure.webhooks.postgres import WEBHOOKS_SCHEMA
+from projections.health_looks import LOOKS_SCHEMA
 from projections.processes import REPORTS_SCHEMA
 from projections.tables import VIEWS_SCHEMA
 from workers.relay import RELAY_SCHEMA
@@ -39,6 +40,7 @@ SCHEMAS = (
     WEBHOOKS_SCHEMA,
     TRAFFIC_SCHEMA,
     REPORTS_SCHEMA,
+    LOOKS_SCHEMA,
     _INSTALLATION_SCHEMA,
 )
 

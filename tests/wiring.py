@@ -38,6 +38,7 @@ from infrastructure.sealing.postgres import SEALING_SCHEMA, PostgresVault
 from infrastructure.stream.store import StoreStream
 from infrastructure.webhooks.postgres import WEBHOOKS_SCHEMA
 from projections.catalogue import VIEWS
+from projections.health_looks import LOOKS_SCHEMA
 from projections.moving import Mover
 from projections.processes import REPORTS_SCHEMA
 from projections.tables import VIEWS_SCHEMA, create_generation, switch_to
@@ -55,6 +56,7 @@ SCHEMAS = (
     WEBHOOKS_SCHEMA,
     TRAFFIC_SCHEMA,
     REPORTS_SCHEMA,
+    LOOKS_SCHEMA,
 )
 SECRET = b"a secret that only tests have .."
 PASSWORD = "correct horse battery"

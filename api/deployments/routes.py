@@ -64,6 +64,7 @@ from projections.deployments import (
     is_there,
     list_deployments,
 )
+from projections.health_looks import health_looked_at
 from projections.reading import ViewBehind
 from projections.revisions import REVISION_LISTING, list_revisions
 
@@ -160,7 +161,9 @@ async def get(
 async def status(deployment_id: DeploymentId, read: Reading) -> Response:
     """Show how its containers are."""
     row = await their_deployment(read, deployment_id, "deployments:read")
-    return respond(status_of(row, now=read.services.clock()), headers={"ETag": etag(row.version)})
+    looked_at = await health_looked_at(read.views, row.id)
+    shown = status_of(row, looked_at=looked_at, now=read.services.clock())
+    return respond(shown, headers={"ETag": etag(row.version)})
 
 
 @router.get(

@@ -39,12 +39,14 @@ class StatusOut(Output):
     replicas: Replicas
     instances: list[ReplicaOut]
     last_health_check: datetime | None
+    """When it was last looked how its replicas are; that is noted every ten seconds."""
     uptime: str
     restart_count: int
 
 
-def status_of(row: DeploymentRow, *, now: datetime) -> StatusOut:
+def status_of(row: DeploymentRow, *, now: datetime, looked_at: datetime | None = None) -> StatusOut:
     """Return how a deployment is."""
+    looks = [at for at in (looked_at, row.last_health_change) if at is not None]
     ready = [replica for replica in row.running if replica.phase is values.ReplicaPhase.READY]
     wound_down = {values.Status.STOPPING, values.Status.STOPPED, values.Status.DELETING}
     since = min((replica.ready_at for replica in ready if replica.ready_at), default=None)
@@ -70,7 +72,7 @@ def status_of(row: DeploymentRow, *, now: datetime) -> StatusOut:
             )
             for replica in row.running
         ],
-        last_health_check=row.last_health_change,
+        last_health_check=max(looks, default=None),
         uptime=duration_text(int((now - since).total_seconds()) if since else 0),
         restart_count=row.restarts,
     )

@@ -55,14 +55,22 @@ class HealthMonitor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._health: dict[str, Health] = {}
         self._first: dict[str, asyncio.Event] = {}
+        self._looks: dict[str, datetime] = {}
 
     @property
     def health(self) -> Mapping[str, Health]:
         """What is known, by the engine's id of a replica's start."""
         return self._health
 
+    @property
+    def looks(self) -> Mapping[str, datetime]:
+        """When the last probe ended, by the deployment that has replicas here."""
+        return dict(self._looks)
+
     def watch(self, replicas: Sequence[tuple[ActualReplica, HealthCheck | None]]) -> None:
         """Probe exactly these from now on."""
+        for name in self._looks.keys() - {replica.deployment_id for replica, _ in replicas}:
+            del self._looks[name]
         wanted = {
             replica.engine_id: (replica, check)
             for replica, check in replicas
@@ -107,7 +115,7 @@ class HealthMonitor:
                 continue  # that says nothing about the replica
             successes, failures = (successes + 1, 0) if reason is None else (0, failures + 1)
             self._remember(
-                engine_id,
+                replica,
                 reason,
                 succeeded=successes >= check.success_threshold,
                 failed=failures >= check.failure_threshold,
@@ -137,15 +145,16 @@ class HealthMonitor:
             await asyncio.sleep(min(wait, check.initial_delay_seconds))
 
     def _remember(
-        self, engine_id: str, reason: str | None, *, succeeded: bool, failed: bool
+        self, replica: ActualReplica, reason: str | None, *, succeeded: bool, failed: bool
     ) -> None:
+        engine_id = replica.engine_id
         known = self._health.get(engine_id)
         phase = known.phase if known is not None else ReplicaPhase.STARTING
         if succeeded:
             phase = ReplicaPhase.READY
         elif phase is ReplicaPhase.READY and failed:
             phase = ReplicaPhase.UNHEALTHY
-        now = datetime.now(UTC)
+        now = self._looks[replica.deployment_id] = datetime.now(UTC)
         since = known.since if known is not None and known.phase is phase else now
         self._health[engine_id] = Health(phase=phase, since=since, reason=reason)
         if known is None or known.phase is not phase:

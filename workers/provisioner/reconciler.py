@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -78,6 +78,8 @@ class Provisioner:
         self.status = Status()
         self.replicas: Sequence[ActualReplica] = ()
         """All there were at the last look that the engine answered."""
+        self.deployments: AbstractSet[str] | None = None
+        """All that were wanted then."""
         self._driver = driver
         self._desired = desired
         self._gateways = gateways
@@ -95,6 +97,11 @@ class Provisioner:
         self._starts = asyncio.Semaphore(self._options.concurrency)
         self._ends = asyncio.Semaphore(self._options.concurrency)
         self._silent_since: float | None = None
+
+    @property
+    def health_looks(self) -> Mapping[str, datetime]:
+        """When it was last looked how a deployment does, by its id: well or not."""
+        return self._monitor.looks
 
     async def run(self) -> None:
         """Work until cancelled. Replicas run on."""
@@ -153,6 +160,7 @@ class Provisioner:
             return
         self._silent_since = None
         self.replicas = replicas
+        self.deployments = wanted.keys()
         actual = _by_deployment(replicas)
         self._succeeded(deployments=len(wanted), replicas=len(replicas))
         self._monitor.watch(
