@@ -43,11 +43,12 @@ async def views(settings: Settings, stop: asyncio.Event) -> None:
     """Keep every view equal to the log."""
     from projections.catalogue import VIEWS  # noqa: PLC0415 - only this process
     from projections.moving import Mover  # noqa: PLC0415 - the same
+    from projections.upkeep import Wishes  # noqa: PLC0415 - the same
     from workers.projection_runner import ProjectionRunner  # noqa: PLC0415 - only this process
 
     async with open_core(settings, connections_max=len(VIEWS) + 4) as core:
         stream, rebuild_stream = core.stream(), core.store_stream
-        mover = Mover(core.pool)
+        mover, wishes = Mover(core.pool), Wishes(core.pool)
         runners = [
             ProjectionRunner(
                 view,
@@ -57,6 +58,7 @@ async def views(settings: Settings, stop: asyncio.Event) -> None:
                 decoder=core.codec,
                 pool=core.pool,
                 mover=mover,
+                wishes=wishes,
             )
             for view in VIEWS
         ]

@@ -4,8 +4,10 @@ Nothing is done here but asked for: the worker of the view does it at its next l
 or two, because it alone may write its table.
 """
 
+import asyncio
+import math
 import re
-from collections.abc import Sequence
+import time
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +35,8 @@ class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody asked for it to be retried or discarded, and the worker has not looked yet."""
 
 
+WISH_SECONDS_MAX = 0.5
+"""How old an answer may be."""
 _PARKED_ID = re.compile(r"([a-z_]{1,60})\.([0-9]{1,18})")
 
 
@@ -136,14 +140,44 @@ async def discard_one(connection: Connection, view: str, position: int) -> bool:
     return cursor.rowcount > 0
 
 
-async def streams_to_tend(connection: Connection, view: str, generation: int) -> Sequence[str]:
-    """Return the streams of a view of which something was asked for."""
-    cursor = await connection.execute(
-        "SELECT DISTINCT stream_id FROM parked_events"
-        " WHERE view = %s AND generation = %s AND (retry_wanted OR discard_wanted)",
-        (view, generation),
-    )
-    return [row[0] for row in await cursor.fetchall()]
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for of the generation of a view that is shown."""
+
+    generation: int = 0
+    rebuild: bool = False
+    streams: tuple[str, ...] = ()
+    """Those with parked events to be applied again or left out."""
+
+
+class Wishes:
+    """What was asked for, for all views of a process with one question."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+        self._pool = pool
+        self._asking = asyncio.Lock()
+        self._asked_at = -math.inf
+        self._found: dict[str, Wish] = {}
+
+    async def of(self, view: str) -> Wish | None:
+        """Return what was wanted half a second ago or later; None where no generation is shown."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at > WISH_SECONDS_MAX:
+                asked_at = time.monotonic()
+                self._found, self._asked_at = await self._ask(), asked_at
+            return self._found.get(view)
+
+    async def _ask(self) -> dict[str, Wish]:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT view, generation, rebuild_wanted, ARRAY(SELECT DISTINCT stream_id"
+                "  FROM parked_events AS p WHERE p.view = g.view AND p.generation = g.generation"
+                "  AND (retry_wanted OR discard_wanted))"
+                " FROM view_generations AS g WHERE live"
+            )
+            return {
+                row[0]: Wish(generation=row[1], rebuild=row[2], streams=tuple(row[3]))
+                for row in await cursor.fetchall()
+            }
 
 
 async def take_parked(

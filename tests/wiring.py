@@ -42,6 +42,7 @@ from projections.health_looks import LOOKS_SCHEMA
 from projections.moving import Mover
 from projections.processes import REPORTS_SCHEMA
 from projections.tables import VIEWS_SCHEMA, create_generation, switch_to
+from projections.upkeep import Wishes
 from projections.view import View
 from tests.servers import APPLICATION_ROLE, MIGRATED, PostgresServer
 from workers.projection_runner import ProjectionRunner
@@ -115,6 +116,7 @@ class Installation:
         """As the superuser: for looking behind the application's back."""
         self.pool = pool
         self.mover = Mover(pool)
+        self.wishes = Wishes(pool)
         self.store: PostgresEventStore = store
         self.vault = PostgresVault(pool, secret=SECRET)
         self.codec = JsonCodec(EVENTS, UPCASTERS, self.vault)
@@ -163,6 +165,7 @@ class Installation:
             decoder=self.codec,
             pool=self.pool,
             mover=self.mover,
+            wishes=self.wishes,
         )
 
     def start_views(self, views: Iterable[View[Any]] = VIEWS) -> None:

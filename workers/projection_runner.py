@@ -25,7 +25,7 @@ from infrastructure.stream import Batch, Progress, Stream, Topic
 from projections import tables
 from projections.moving import Move, Mover
 from projections.tables import Connection, Fenced
-from projections.upkeep import streams_to_tend, take_parked
+from projections.upkeep import Wishes, take_parked
 from projections.view import Change, Forget, Key, View, forgotten_by
 
 BATCH_SIZE_MAX = {Topic.EVENTS: 1000, Topic.REQUESTS: 256}
@@ -94,6 +94,7 @@ class ProjectionRunner:
         decoder: Decoder,
         pool: AsyncConnectionPool[Connection],
         mover: Mover,
+        wishes: Wishes,
     ) -> None:
         self._view = view
         self._stream = stream
@@ -102,6 +103,7 @@ class ProjectionRunner:
         self._decoder = decoder
         self._pool = pool
         self._mover = mover
+        self._wishes = wishes
         self._parked_streams: dict[int, set[str]] = {}
         self._following: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -391,14 +393,15 @@ class ProjectionRunner:
 
     async def _tick(self, generation: int) -> bool:
         """Look for what people asked for; tell whether a rebuild is among it."""
-        async with self._pool.connection() as connection:
-            live = await tables.live_generation(connection, self._view)
-            if live is not None and live[0] != generation:
-                raise Fenced(f"{self._view.name} was switched to generation {live[0]}")
-            streams = await streams_to_tend(connection, self._view.name, generation)
-            for stream_id in streams:
+        wish = await self._wishes.of(self._view.name)
+        if wish is None:
+            return False
+        if wish.generation != generation:
+            raise Fenced(f"{self._view.name} was switched to generation {wish.generation}")
+        for stream_id in wish.streams:
+            async with self._pool.connection() as connection:
                 await self._retry(connection, generation, stream_id)
-        return live is not None and live[2]
+        return wish.rebuild
 
     async def _retry(self, connection: Connection, generation: int, stream_id: str) -> None:
         """Apply the parked events of one stream in order, as far as it goes now.

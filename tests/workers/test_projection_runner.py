@@ -470,6 +470,7 @@ async def test_a_view_whose_stream_breaks_off_while_it_asks_what_is_wanted_begin
         decoder=installation.codec,
         pool=installation.pool,
         mover=installation.mover,
+        wishes=installation.wishes,
     )
     stop = asyncio.Event()
     running = asyncio.create_task(runner.run(stop))
