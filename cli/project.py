@@ -34,6 +34,7 @@ class Project:
     health_command: str | None = None
     cpu: str | None = None
     memory: str | None = None
+    storage: str | None = None
     pids: int | None = None
     env: dict[str, str] | None = None
 

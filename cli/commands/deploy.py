@@ -58,6 +58,9 @@ HealthCommand = Annotated[
 ]
 Cpu = Annotated[str | None, typer.Option(help="What a replica may use: 250m is a quarter.")]
 Memory = Annotated[str | None, typer.Option(help="What a replica may use: 256Mi.")]
+Storage = Annotated[
+    str | None, typer.Option(help="Room for files, which lie in that memory: 64Mi.")
+]
 Pids = Annotated[
     int | None, typer.Option(help="How many processes and threads a replica may have: 256.")
 ]
@@ -112,6 +115,7 @@ def deploy(
     health_command: HealthCommand = None,
     cpu: Cpu = None,
     memory: Memory = None,
+    storage: Storage = None,
     pids: Pids = None,
     team: Team = None,
     no_wait: NoWait = False,
@@ -136,6 +140,7 @@ def deploy(
         health_command=health_command,
         cpu=cpu,
         memory=memory,
+        storage=storage,
         pids=pids,
         team=team,
     )
@@ -242,8 +247,8 @@ def _settings(wanted: Project, known: dict[str, Any]) -> dict[str, Any]:
         settings["visibility"] = "public" if wanted.public else "private"
     if check := _health_check(wanted):
         settings["healthCheck"] = check
-    said = _without_none({"cpu": wanted.cpu, "memory": wanted.memory, "pids": wanted.pids})
-    if said:
+    names = ("cpu", "memory", "storage", "pids")
+    if said := _without_none({name: getattr(wanted, name) for name in names}):
         settings["resources"] = {**known.get("resources", {}), **said}
     return settings
 

@@ -328,7 +328,10 @@ def _revision_text(found: dict[str, Any]) -> str:
 
 
 def _resources_text(found: dict[str, Any]) -> str:
-    return f"{found['cpu']} CPU, {found['memory']}, {found['pids']} processes and threads"
+    return (
+        f"{found['cpu']} CPU, {found['memory']}, {found['storage']} of it for files,"
+        f" {found['pids']} processes and threads"
+    )
 
 
 def _short_image(image: str) -> str:

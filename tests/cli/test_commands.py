@@ -32,10 +32,12 @@ def test_a_folder_becomes_a_url_that_a_new_key_opens(
 def test_deploying_again_under_the_same_name_makes_a_revision(
     tallyport: CommandLine, hello: Path
 ) -> None:
-    again = tallyport.ok("deploy", str(hello), "--env", "GREETING=hello", "--public")
+    room = ("--storage", "16Mi", "--pids", "100")
+    again = tallyport.ok("deploy", str(hello), "--env", "GREETING=hello", "--public", *room)
     assert "there already" in again.err
     shown = tallyport.ok("deployments", "show", "hello", "--json").json
     assert shown["visibility"] == "public"
+    assert (shown["resources"]["storage"], shown["resources"]["pids"]) == ("16Mi", 100)
     assert shown["liveRevision"] == shown["revision"] > 1
     back = tallyport.ok("deployments", "rollback", "hello", "1", "--json").json
     assert back["liveRevision"] == shown["revision"] + 1

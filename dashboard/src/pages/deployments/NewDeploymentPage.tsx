@@ -191,6 +191,14 @@ function More({ failure }: { failure?: Failure }) {
             field="resources.memory"
           />
           <Field
+            label="Room for files"
+            name="storage"
+            placeholder="64Mi"
+            hint="In memory: at most half of it."
+            failure={failure}
+            field="resources.storage"
+          />
+          <Field
             label="Processes and threads"
             name="pids"
             type="number"
@@ -251,6 +259,7 @@ function wishOf(
   const healthPath = textOf(form, "healthPath").trim() || predefined?.healthPath;
   const cpu = textOf(form, "cpu").trim();
   const memory = textOf(form, "memory").trim();
+  const storage = textOf(form, "storage").trim();
   const pids = Number(textOf(form, "pids"));
   const user = textOf(form, "registryUser");
   let envVars: Record<string, string>;
@@ -266,7 +275,12 @@ function wishOf(
     port: predefined?.port ?? Number(textOf(form, "port")),
     replicas: Number(textOf(form, "replicas") || 1),
     envVars,
-    resources: { ...(cpu && { cpu }), ...(memory && { memory }), ...(pids && { pids }) },
+    resources: {
+      ...(cpu && { cpu }),
+      ...(memory && { memory }),
+      ...(storage && { storage }),
+      ...(pids && { pids }),
+    },
     visibility: form.get("public") === "on" ? "public" : "private",
     teamId,
     ...(healthPath && {

@@ -57,6 +57,7 @@ export function OverviewTab({ deployment, news }: TabProps) {
             <dd>
               {cores(deployment.resources.cpu)} of a processor core,{" "}
               {memory(deployment.resources.memory)} of memory,{" "}
+              {memory(deployment.resources.storage)} of it for files,{" "}
               {plural(deployment.resources.pids, "process or thread", "processes and threads")}
             </dd>
             <dt>Health check</dt>

@@ -13,6 +13,8 @@ import type { TabProps } from "./DeploymentPage";
 
 type Revision = Schema["RevisionOut"];
 
+const DIGEST_SHOWN = "sha256:".length + 12;
+
 /** Every revision there was, and the way back to one. */
 export function RevisionsTab({ deployment, changed, news }: TabProps) {
   const page = usePageNumber();
@@ -38,6 +40,11 @@ export function RevisionsTab({ deployment, changed, news }: TabProps) {
             {one.copiedFrom !== null && ` to ${one.copiedFrom}`},{" "}
             <span className="mono wrap">{shortImage(one.image)}</span>
           </span>
+          {one.imageDigest && (
+            <span className="soft small mono" title={one.imageDigest}>
+              {one.imageDigest.slice(0, DIGEST_SHOWN)}
+            </span>
+          )}
           {one.failure && <pre className="reason small">{one.failure}</pre>}
         </span>
       ),

@@ -38,6 +38,7 @@ function Update({ deployment, changed }: TabProps) {
       resources: {
         cpu: textOf(form, "cpu").trim(),
         memory: textOf(form, "memory").trim(),
+        storage: textOf(form, "storage").trim(),
         pids: Number(textOf(form, "pids")),
       },
       ...(path !== (check?.path ?? "") && { healthCheck: path ? { path } : null }),
@@ -104,6 +105,15 @@ function Update({ deployment, changed }: TabProps) {
             defaultValue={deployment.resources.memory}
             failure={update.failure}
             field="resources.memory"
+          />
+          <Field
+            label="Room for files"
+            name="storage"
+            required
+            defaultValue={deployment.resources.storage}
+            hint="In memory: at most half of it."
+            failure={update.failure}
+            field="resources.storage"
           />
           <Field
             label="Processes and threads"
