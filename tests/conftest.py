@@ -6,6 +6,7 @@ application's own database role.
 """
 
 import asyncio
+import gc
 import importlib.util
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +20,19 @@ from tests.wiring import SCHEMAS, Installation, open_installation, show_views
 pytest_plugins = [
     name for name in ("tests.docker.fixture",) if importlib.util.find_spec(name) is not None
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Let a collection of garbage look only at what tests make."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left_open() -> Iterator[None]:
+    """Let a file that leaves a socket open fail itself, not whatever runs minutes later."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,8 @@ class DockerBuilds:
             network_mode=network,
             container_limits={"memory": memory, "memswap": memory, "cpushares": SHARES},
         )
-        with _ended_at(deadline, CancellableStream(lines, answers[-1]).close):
+        hang_up = CancellableStream(lines, answers[-1]).close
+        with contextlib.closing(answers[-1]), _ended_at(deadline, hang_up):
             for told in lines:
                 if "error" in told:
                     raise _StepFailed(str(told["error"]).strip())
